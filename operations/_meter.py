@@ -1,0 +1,26 @@
+"""What an operation may know of its device: read-only, made by whoever runs it from the device's registration."""
+
+from dataclasses import dataclass
+
+from operations._profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """The meter of a conversation: its profile, and the settings of reference operations-reading 1.2."""
+
+    device_id: str
+    profile: Profile
+    time_zone: str | None = None  # IANA; None counts as UTC
+    with_list_max: int = 1
+    selective_access: bool = True  # column selection in periodic reads
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The device of a decision, before anything is sent: what `decide` of an operation may look at."""
+
+    device_id: str
+    registered: bool
+    device_type: str = ""

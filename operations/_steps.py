@@ -1,0 +1,106 @@
+"""All an operation may ask of the world. An operation is a generator of these; the session carries each out and sends the answer in.
+
+Steps exist when an operation needs them. No step pages, retries or times: blocks belong to `cosem/`, attempts to `streams/`, time-outs to
+the session.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from operations._data import Data
+from schemas.records import Fact, KeyKind
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of one object: class id, logical name (6 bytes), attribute index."""
+
+    class_id: int
+    obis: bytes
+    index: int
+
+    def __str__(self) -> str:
+        a, b, c, d, e, f = self.obis
+        return f"{self.class_id}/{a}-{b}:{c}.{d}.{e}.{f}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A get of a list was answered, but this attribute was refused: Data-Access-Result code and name."""
+
+    result: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read one attribute. Answer: `Data`. A refusal is thrown in as MeterRefused."""
+
+    attribute: Attribute
+
+
+@dataclass(frozen=True, slots=True)
+class GetList:
+    """Read several attributes, split by the device's with_list_max. Answer: list of `Data | Refusal`, one each, in order."""
+
+    attributes: tuple[Attribute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Selective access by range over the clock column (selector 1): both ends belong to it, in the device's zone."""
+
+    start: datetime  # aware
+    end: datetime
+    columns: tuple[tuple[int, bytes, int, int], ...] = ()  # (class, obis, attribute, data index); empty = all
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRows:
+    """Read a profile buffer. Answer: list of rows, each a tuple of cells: int, bytes, None (null-data), or `Data` for anything else."""
+
+    buffer: Attribute
+    selection: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Write one attribute. Answer: None. A refusal is thrown in as MeterRefused."""
+
+    attribute: Attribute
+    value: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time. Answer: an aware datetime in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reseal:
+    """Open a secret that came encrypted for the platform's public key, seal it under the platform's own. Answer: bytes, sealed.
+
+    Thrown in when it cannot be opened: Rejected 804 DECRYPTION_EXCEPTION; of the wrong length: 802 INVALID_DLMS_KEY_FORMAT.
+    """
+
+    kind: KeyKind
+    device_id: str
+    encrypted: bytes
+
+
+Step = Get | GetList | ReadRows | Set | Now | Reseal
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[R]):
+    """What an operation returns: its result, and what was learnt of the device."""
+
+    result: R
+    facts: tuple[Fact, ...] = ()
+
+
+Steps = Generator[Step, Any, Answer[R]]

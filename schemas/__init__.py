@@ -1,0 +1,1 @@
+"""What moves: topics, records and the bytes they travel as. Knows nothing of meters, streams or sockets."""

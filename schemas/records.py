@@ -1,0 +1,283 @@
+"""The shared records as frozen dataclasses: what the Avro schemas of `avro/shared/` say, in the names Python code uses.
+
+Times are milliseconds since 1970-01-01 UTC (Avro long, `timestamp-millis`) unless a field says otherwise: instants are compared and
+added far more often than printed. Operation-specific records (requests and results) are the operations' own (`operations/`).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+NO_VALUE = -(1 << 63)
+"""Stands for a missing value in packed int64 columns, which cannot say null."""
+
+
+class Status(StrEnum):
+    """The terminal outcome of a command."""
+
+    SUCCESSFUL = "Successful"
+    ERROR = "Error"
+    REJECTED = "Rejected"
+    CANCELLED = "Cancelled"
+    EXPIRED = "Expired"
+    UNKNOWN = "Unknown"
+
+
+class Security(StrEnum):
+    """How a meter is opened: reference `operations-managing.md` 2.10. HLS3, HLS4, HDLC and short names are rejected."""
+
+    NONE = "none"
+    LLS = "lls"
+    HLS5 = "hls5"
+
+
+class KeyKind(StrEnum):
+    """Secrets of a device: reference `operations-managing.md` 2.12."""
+
+    MASTER = "master"
+    AUTHENTICATION = "authentication"
+    ENCRYPTION = "encryption"
+    PASSWORD = "password"  # noqa: S105 - the name of a kind
+    MBUS = "mbus"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a command did not succeed; codes, names and components of `operations-managing.md` 2.16."""
+
+    code: int
+    name: str
+    component: str
+    message: str
+    inner: str | None = None
+    field: str | None = None  # the request's field at fault, for a Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHeader:
+    """First field of every command record."""
+
+    correlation_id: str  # a UUID in its canonical text
+    device_id: str
+    created_at: int
+    priority: int = 4  # 0 to 9, 9 first
+    scheduled_at: int | None = None  # not before
+    expires_at: int | None = None  # not started after; settled as Expired
+    bypass_retry: bool = False
+    requester: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHeader:
+    """First field of every response record; the second is the operation's result, or null."""
+
+    correlation_id: str
+    device_id: str
+    operation: str
+    status: Status
+    fault: Fault | None
+    attempts: int  # jobs that carried the command
+    repeated: bool  # the same outcome told again, because the command was sent again
+    created_at: int | None  # of the command; None when it could not be read
+    received_at: int
+    settled_at: int
+    large_result: str | None = None  # topic:partition:offset of the result when it was too large to be in here
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """A secret under the platform's key-encryption key; opened only in the DLMS worker."""
+
+    kind: KeyKind
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What is known of a device since AddDevice: all a worker needs to reach it."""
+
+    device_type: str  # SMART_METER_E, SMART_METER_G, SMART_METER_W
+    protocol: str  # DSMR, SMR
+    protocol_version: str  # 4.2.2, 5.0.0 ...
+    host: str
+    port: int
+    client_id: int
+    logical_device: int
+    security: Security
+    system_title: bytes  # the client's title towards this meter is the worker's own; this one is the meter's, empty = not known
+    keys: tuple[SealedKey, ...]
+    time_zone: str | None = None  # IANA
+    with_list_max: int = 1
+    selective_access: bool = True  # column selection in periodic reads
+    gateway_id: str | None = None
+    channel: int | None = None
+    mbus_identification: str | None = None
+    cell_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time, for one partition of the streams."""
+
+    at: int
+    seed: int  # for jitter: decisions have no randomness of their own
+    results_end: int  # read-committed end offset of job-results in this partition when the tick was made
+
+
+@dataclass(frozen=True, slots=True)
+class JobCommand:
+    """One command of a job. `command` is the caller's record, byte for byte, single-object encoded."""
+
+    correlation_id: str
+    operation: str
+    attempt: int  # from 1
+    command: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is to do on one meter in one association."""
+
+    device_id: str
+    number: int  # rising per device; a result of an older number settles nothing
+    deadline: int  # no frame leaves after it
+    counter_from: int  # invocation counters this job may use, both included
+    counter_to: int
+    registration: Registration | None  # None for AddDevice: there is nothing known yet
+    commands: tuple[JobCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobAttempting:
+    """Published and acknowledged before the first step of a command that may not be repeated."""
+
+    device_id: str
+    number: int
+    correlation_id: str
+    at: int
+
+
+class Ended(StrEnum):
+    """What became of one command within one job."""
+
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"  # answered with a fault that a retry does not mend
+    RETRIABLE = "Retriable"  # not carried out; may be tried again
+    UNKNOWN = "Unknown"  # sent, not answered, may not be repeated
+    NOT_STARTED = "NotStarted"  # the job ended before its turn
+
+
+@dataclass(frozen=True, slots=True)
+class TimeZoneSet:
+    """Fact: the zone the device's clock runs in, learnt by SynchronizeTime."""
+
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRegistered:
+    """Fact: AddDevice succeeded; keys are sealed under the platform's key."""
+
+    registration: Registration
+
+
+Fact = TimeZoneSet | DeviceRegistered
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded:
+    """Outcome of one command in a job, with its result as the operation's own Avro body (no single-object header)."""
+
+    correlation_id: str
+    ended: Ended
+    fault: Fault | None = None
+    result: bytes | None = None
+    large_result: str | None = None
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The end of a job."""
+
+    device_id: str
+    number: int
+    worker: str
+    started_at: int
+    ended_at: int
+    reached: bool  # the meter answered at all
+    counter_next: int  # first counter not used
+    counter_floor: int | None  # what the meter said it expects, when it said so
+    commands: tuple[CommandEnded, ...]
+
+
+class Notice(StrEnum):
+    """Kinds of notification."""
+
+    RECEIVED = "Received"
+    RESULT_READY = "ResultReady"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What happens to a command on its way; never its outcome, which is the response."""
+
+    correlation_id: str
+    device_id: str
+    operation: str
+    notice: Notice
+    at: int
+    status: Status | None = None  # with ResultReady
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterRead:
+    """One register. `value` counts millionths of `unit` (kWh, m3), exact; None when the meter gave none."""
+
+    quantity: str
+    unit: str
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterReads:
+    """Registers as they stood at one moment of the meter's clock."""
+
+    device_id: str
+    correlation_id: str
+    captured_at: int
+    received_at: int
+    registers: tuple[RegisterRead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReads:
+    """Rows of one energy profile as packed little-endian columns: shape C of the ClickHouse facts.
+
+    `times` int64 milliseconds UTC, `statuses` one byte a row (AMR profile status; 0 when the profile has none), each value column int64
+    millionths of a kWh with NO_VALUE for a missing value. A column the profile does not have is empty. All columns that are not
+    empty have the same number of rows.
+    """
+
+    device_id: str
+    correlation_id: str
+    period: str  # INTERVAL, DAILY, MONTHLY
+    received_at: int
+    times: bytes
+    statuses: bytes
+    import_total: bytes = b""
+    export_total: bytes = b""
+    import_rate1: bytes = b""
+    import_rate2: bytes = b""
+    export_rate1: bytes = b""
+    export_rate2: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LargeResult:
+    """A result of more than `topics.MAX_RESULT_BYTES`."""
+
+    correlation_id: str
+    device_id: str
+    operation: str
+    result: bytes

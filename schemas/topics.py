@@ -1,0 +1,171 @@
+"""Every topic of the system, declared once: the map of what moves. `meterlog topics apply` creates and checks them.
+
+Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8). Topics of one `share` must have the
+same number of partitions, fixed at the first apply: Faust hands a worker equal partition numbers of all its inbox topics, and a
+derived record goes to the partition of its input.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+DAY_MS: Final = 86_400_000
+
+
+class Share(Enum):
+    """Who must agree on the number of partitions."""
+
+    STREAMS = "streams"  # the inbox of streams/device and what it sends: one count for all
+    OWN = "own"  # free to differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic: what lies on it, who writes it, how long it is kept (milliseconds; None = compacted, kept for ever)."""
+
+    name: str
+    about: str
+    records: tuple[str, ...]  # full names of the Avro records; a trailing `*` stands for one record an operation
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    retention_ms: int | None = 7 * DAY_MS
+    share: Share = Share.OWN
+    max_bytes: int = 1_048_576
+    compression: str = "producer"
+
+    @property
+    def compacted(self) -> bool:
+        return self.retention_ms is None
+
+
+def _streams(
+    name: str,
+    about: str,
+    records: tuple[str, ...],
+    writers: tuple[str, ...],
+    readers: tuple[str, ...],
+    retention_ms: int | None = 7 * DAY_MS,
+) -> Topic:
+    return Topic(
+        name=f"metering.{name}.v1",
+        about=about,
+        records=records,
+        writers=writers,
+        readers=readers,
+        retention_ms=retention_ms,
+        share=Share.STREAMS,
+    )
+
+
+COMMANDS: Final = _streams(
+    "commands",
+    "What upstream systems ask of a device",
+    ("meterlog.commands.*",),
+    ("upstream", "connectors/faces"),
+    ("streams/device",),
+)
+JOB_RESULTS: Final = _streams(
+    "job-results",
+    "What became of a job: its beginning of a step that may not be repeated, and its end",
+    ("meterlog.JobAttempting", "meterlog.JobEnded"),
+    ("connectors/dlms",),
+    ("streams/device",),
+)
+TICKS: Final = _streams(
+    "ticks",
+    "Time, as a message: one a second and partition",
+    ("meterlog.Tick",),
+    ("streams/device",),
+    ("streams/device",),
+    retention_ms=DAY_MS // 24,
+)
+DEVICE_EVENTS: Final = _streams(
+    "device-events",
+    "The log: all events of one decision are one record",
+    ("meterlog.DeviceEvents",),
+    ("streams/device",),
+    ("connectors/clickhouse", "meterlog verify-state"),
+    retention_ms=365 * DAY_MS,
+)
+DEVICES: Final = _streams(
+    "devices",
+    "The table: the fold of the log, one value a device, and the inbox position of the partition",
+    ("meterlog.DeviceState",),
+    ("streams/device",),
+    ("streams/device", "meterlog verify-state"),
+    retention_ms=None,
+)
+JOBS: Final = _streams(
+    "jobs",
+    "What a worker is to do on one meter in one association",
+    ("meterlog.Job",),
+    ("streams/device",),
+    ("connectors/dlms",),
+    retention_ms=DAY_MS,
+)
+RESPONSES: Final = _streams(
+    "responses",
+    "The one terminal outcome of every command",
+    ("meterlog.responses.*",),
+    ("streams/device",),
+    ("upstream", "connectors/clickhouse", "connectors/faces"),
+)
+NOTIFICATIONS: Final = _streams(
+    "notifications",
+    "What happens to a command on its way: received, result ready",
+    ("meterlog.Notification",),
+    ("streams/device",),
+    ("upstream", "connectors/faces"),
+)
+
+READS_REGISTERS: Final = Topic(
+    name="metering.reads.registers.v1",
+    about="Registers as they stood at one moment",
+    records=("meterlog.RegisterReads",),
+    writers=("connectors/dlms",),
+    readers=("connectors/clickhouse", "analytics"),
+    compression="zstd",
+)
+READS_PROFILES: Final = Topic(
+    name="metering.reads.profiles.v1",
+    about="Rows of energy profiles, as packed columns",
+    records=("meterlog.EnergyReads",),
+    writers=("connectors/dlms",),
+    readers=("connectors/clickhouse", "analytics"),
+    compression="zstd",
+)
+RESULTS_LARGE: Final = Topic(
+    name="metering.results.large.v1",
+    about="Results too large for a response record",
+    records=("meterlog.LargeResult",),
+    writers=("connectors/dlms",),
+    readers=("upstream", "connectors/clickhouse"),
+    max_bytes=16 * 1_048_576,
+    compression="zstd",
+)
+DEAD_LETTERS: Final = Topic(
+    name="metering.dead-letters.v1",
+    about="Bytes nobody could read or attribute: the original record, the reason in headers",
+    records=(),
+    writers=("streams/device", "connectors/dlms", "connectors/clickhouse"),
+    readers=("meterlog dlq",),
+    retention_ms=30 * DAY_MS,
+    max_bytes=2 * 1_048_576,
+)
+
+TOPICS: Final[tuple[Topic, ...]] = (
+    COMMANDS,
+    JOB_RESULTS,
+    TICKS,
+    DEVICE_EVENTS,
+    DEVICES,
+    JOBS,
+    RESPONSES,
+    NOTIFICATIONS,
+    READS_REGISTERS,
+    READS_PROFILES,
+    RESULTS_LARGE,
+    DEAD_LETTERS,
+)
+DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, TICKS)
+MAX_RESULT_BYTES: Final = 256 * 1024  # a larger result goes to RESULTS_LARGE and the response says so
