@@ -39,7 +39,8 @@ def make_topics(kafka: str) -> Callable[..., dict[str, str]]:
     def make(*names: str, partitions: int = 3, config: dict[str, str] | None = None) -> dict[str, str]:
         real = {name: f"{prefix}.{name}" for name in names}
         topics = [NewTopic(name, partitions, 1, config=config or {}) for name in real.values()]
-        for created in AdminClient({"bootstrap.servers": kafka}).create_topics(topics).values():
+        admin = AdminClient({"bootstrap.servers": kafka})  # a name: the futures end in error once it is collected
+        for created in admin.create_topics(topics).values():
             created.result(30)
         return real
 
