@@ -1,0 +1,163 @@
+"""Send commands and await their outcomes from Python: what the command line, the demo and any Python upstream use.
+
+A command is one Avro record on the `commands` topic; its outcome is one record on `responses` with the same correlation id. Nothing
+here is needed by other languages: `docs/records.md` says what the bytes are.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import uuid4
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from operations import build_request
+from schemas import codec, headers
+from schemas.records import CommandHeader, ResponseHeader
+from schemas.topics import COMMANDS, RESPONSES
+
+DELIVERY_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.2
+
+
+class NotDelivered(Exception):
+    """The broker did not take a command: nothing of it has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The terminal outcome of one command: its header, and the operation's result as plain values."""
+
+    header: ResponseHeader
+    result: dict[str, Any] | None
+
+
+class Upstream:
+    """An upstream system. Open it before sending: responses are read from the end of the topic as it was when it was opened.
+
+    Use as a context manager. Raises KafkaException when the broker cannot be reached within `timeout` seconds.
+    """
+
+    def __init__(self, bootstrap: str, *, requester: str = "python", timeout: float = 15.0) -> None:
+        self._requester = requester
+        self._failed: list[str] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "murmur2_random",  # a device's commands belong to the partition Java's partitioner gives
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+            }
+        )
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"meterlog-upstream-{uuid4()}",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "latest",
+            }
+        )
+        try:
+            self._assign(timeout)
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def _assign(self, timeout: float) -> None:
+        topic = self._consumer.list_topics(RESPONSES.name, timeout=timeout).topics[RESPONSES.name]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        places = []
+        for partition in topic.partitions:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(RESPONSES.name, partition), timeout=timeout)
+            places.append(TopicPartition(RESPONSES.name, partition, end))
+        self._consumer.assign(places)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._producer.flush(DELIVERY_SECONDS)
+        self._consumer.close()
+
+    def send(self, operation: str, device_id: str, request: Mapping[str, Any], **options: Any) -> str:
+        """Check the request against the catalogue and hand the command to the producer; gives its correlation id.
+
+        `options` are fields of CommandHeader: correlation_id, priority, scheduled_at, expires_at, bypass_retry. Raises Rejected, naming the
+        field, before anything is sent. Call `flush` to know that the broker has taken it.
+        """
+        checked = build_request(operation, request)
+        header = CommandHeader(
+            correlation_id=options.pop("correlation_id", None) or str(uuid4()),
+            device_id=device_id,
+            created_at=time.time_ns() // 1_000_000,
+            requester=options.pop("requester", self._requester),
+            **options,
+        )
+        while True:
+            try:
+                self._producer.produce(
+                    COMMANDS.name,
+                    key=device_id.encode(),
+                    value=codec.encode_command(operation, header, checked),
+                    headers=headers.for_command(operation, header),
+                    on_delivery=self._delivered,
+                )
+                break
+            except BufferError:  # the local queue is full: wait until some of it has gone
+                self._producer.poll(POLL_SECONDS)
+        self._producer.poll(0)
+        return header.correlation_id
+
+    def flush(self) -> None:
+        """Wait until the broker has every command. Raises NotDelivered, saying why, when it has not."""
+        left = self._producer.flush(DELIVERY_SECONDS)
+        if left or self._failed:
+            reason = self._failed[0] if self._failed else f"no answer from the broker within {DELIVERY_SECONDS:.0f} s"
+            raise NotDelivered(f"{left + len(self._failed)} command(s) were not taken: {reason}")
+
+    def responses(self, timeout: float) -> Iterator[Response]:
+        """Every response as it arrives, anybody's, until none came for `timeout` seconds."""
+        quiet_at = time.monotonic() + timeout
+        while time.monotonic() < quiet_at:
+            for message in self._consumer.consume(1_000, POLL_SECONDS):
+                value = _value(message)
+                if value is not None:
+                    quiet_at = time.monotonic() + timeout
+                    header, result = codec.decode_response(value)
+                    yield Response(header, result)
+
+    def await_response(self, correlation_id: str, timeout: float) -> Response:
+        """The outcome of one command. Raises TimeoutError after `timeout` seconds; the command goes on all the same."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            for message in self._consumer.consume(100, POLL_SECONDS):
+                value = _value(message)
+                if value is None or not _is_for(message, correlation_id):
+                    continue
+                header, result = codec.decode_response(value)
+                return Response(header, result)
+        raise TimeoutError(f"no response to {correlation_id} within {timeout:.0f} s; it may still come")
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed.append(error.str())
+
+
+def _value(message: Message) -> bytes | None:
+    error = message.error()
+    if error is not None:
+        if error.retriable() or error.code() == KafkaError._PARTITION_EOF:
+            return None
+        raise KafkaException(error)
+    value = message.value()
+    return value if isinstance(value, bytes) else None
+
+
+def _is_for(message: Message, correlation_id: str) -> bool:
+    """Told by the header, so that responses to others are not decoded."""
+    return any(name == headers.CORRELATION_ID and value == correlation_id.encode() for name, value in message.headers() or ())

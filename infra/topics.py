@@ -1,0 +1,113 @@
+"""`meterlog topics apply`: create what `schemas/topics.py` declares, and check what is already there.
+
+Topics are never created by accident (auto-creation is off), and the partition counts of the streams' topics must agree: a wrong count
+is refused here, before a worker would hand a device's results to another partition than its commands.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from schemas.topics import TOPICS, Share, Topic
+
+TIMEOUT_SECONDS: Final = 30.0
+DEFAULT_PARTITIONS: Final = 4
+
+
+class TopicsDiffer(Exception):
+    """Topics exist, but not as declared; says which, how, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did: names of topics created, and of those already right."""
+
+    created: tuple[str, ...]
+    present: tuple[str, ...]
+
+
+def configuration(topic: Topic) -> dict[str, str]:
+    """The topic's broker settings. Record times are append times: they are the messages' own time for decisions."""
+    settings = {
+        "cleanup.policy": "compact" if topic.compacted else "delete",
+        "compression.type": topic.compression,
+        "max.message.bytes": str(topic.max_bytes),
+        "message.timestamp.type": "LogAppendTime",
+    }
+    if topic.retention_ms is not None:
+        settings["retention.ms"] = str(topic.retention_ms)
+    else:  # a table is read whole at each start: keep its tail short
+        settings |= {"segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
+    return settings
+
+
+def apply(
+    bootstrap: str,
+    *,
+    partitions: int = DEFAULT_PARTITIONS,
+    replication: int = 1,
+    topics: Iterable[Topic] = TOPICS,
+    announce: Callable[[str], None] = lambda _: None,
+) -> Applied:
+    """Create missing topics and bring the settings of present ones up to date.
+
+    `partitions` is used for topics that do not exist; the streams' topics follow those of them that do. Raises TopicsDiffer when present
+    streams' topics disagree on their number of partitions, KafkaException when the broker cannot be reached or refuses.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    present = {
+        name: len(found.partitions) for name, found in admin.list_topics(timeout=TIMEOUT_SECONDS).topics.items()
+    }
+    declared = tuple(topics)
+    shared = {topic.name: present[topic.name] for topic in declared if topic.share is Share.STREAMS and topic.name in present}
+    if len(set(shared.values())) > 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in sorted(shared.items()))
+        raise TopicsDiffer(
+            f"the topics of streams/device must have the same number of partitions, but {listed}; "
+            "stop the streams, delete or recreate the ones that differ, and apply again"
+        )
+    count = next(iter(shared.values()), partitions)
+    missing = [topic for topic in declared if topic.name not in present]
+    _create(admin, missing, count, replication)
+    for topic in missing:
+        announce(f"created {topic.name} ({count} partitions)")
+    _settle(admin, [topic for topic in declared if topic.name in present])
+    return Applied(
+        created=tuple(topic.name for topic in missing),
+        present=tuple(topic.name for topic in declared if topic.name in present),
+    )
+
+
+def missing(bootstrap: str, *, timeout: float = TIMEOUT_SECONDS) -> list[str]:
+    """Names of declared topics that the broker does not have. Raises KafkaException when it cannot be reached."""
+    found = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=timeout).topics
+    return [topic.name for topic in TOPICS if topic.name not in found]
+
+
+def _create(admin: AdminClient, topics: list[Topic], partitions: int, replication: int) -> None:
+    if not topics:
+        return
+    asked = [
+        NewTopic(topic.name, num_partitions=partitions, replication_factor=replication, config=configuration(topic))
+        for topic in topics
+    ]
+    for future in admin.create_topics(asked, request_timeout=TIMEOUT_SECONDS).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another apply was quicker
+                raise
+
+
+def _settle(admin: AdminClient, topics: list[Topic]) -> None:
+    if not topics:
+        return
+    resources = [
+        ConfigResource(ResourceType.TOPIC, topic.name, set_config=configuration(topic))  # type: ignore[no-untyped-call]
+        for topic in topics
+    ]
+    for future in admin.alter_configs(resources, request_timeout=TIMEOUT_SECONDS).values():
+        future.result()
