@@ -33,7 +33,7 @@ class Rejected(OperationError):
 
     def __init__(self, reason: str, *, field: str | None = None, code: int = 401, name: str = "VALIDATION_ERROR") -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
-        self.field, self.code, self.name = field, code, name
+        self.reason, self.field, self.code, self.name = reason, field, code, name
 
     def fault(self) -> Fault:
         return Fault(code=self.code, name=self.name, component=COMPONENT, message=str(self), field=self.field)

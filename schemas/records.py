@@ -179,6 +179,7 @@ class DeviceRegistered:
     """Fact: AddDevice succeeded; keys are sealed under the platform's key."""
 
     registration: Registration
+    invocation_counter: int = 0  # first counter the platform may use under the encryption key
 
 
 Fact = TimeZoneSet | DeviceRegistered
