@@ -1,0 +1,1 @@
+"""Where the system meets the world: meters, ClickHouse, callers. Never imports `streams`."""

@@ -1,0 +1,349 @@
+"""A-XDR (IEC 61334-6) for the COSEM Data CHOICE: every value that is read from or written to a meter.
+
+A value is `Data(tag, value)`: the tag keeps what an operation may have to print or check, the value is plain Python:
+
+| tag | value |
+| --- | --- |
+| null-data, don't-care | None |
+| array, structure | tuple of Data |
+| boolean | bool |
+| bit-string | str of "0" and "1"; index 0 is bit 0, the most significant (meter-model 7.1) |
+| the ten integers, bcd, enum | int |
+| octet-string, date-time (12 bytes), date (5), time (4) | bytes; `cosem_time` reads them |
+| visible-string, utf8-string | str |
+| float32, float64 | float |
+| compact-array | `CompactArray(description, items)` of `compact.py` |
+
+Decoding is bounded: nesting by MAX_DEPTH, elements by the bytes there are. It raises RemoteProtocolError only; encoding LocalProtocolError only.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+from struct import error as StructError
+from typing import Any, NamedTuple
+
+from .errors import LocalProtocolError, RemoteProtocolError
+
+MAX_DEPTH = 32
+
+
+class Tag(IntEnum):
+    """Tags of the Data CHOICE; the names are those that attribute listings print."""
+
+    NULL_DATA = 0
+    ARRAY = 1
+    STRUCTURE = 2
+    BOOLEAN = 3
+    BIT_STRING = 4
+    DOUBLE_LONG = 5
+    DOUBLE_LONG_UNSIGNED = 6
+    OCTET_STRING = 9
+    VISIBLE_STRING = 10
+    UTF8_STRING = 12
+    BCD = 13
+    INTEGER = 15
+    LONG = 16
+    UNSIGNED = 17
+    LONG_UNSIGNED = 18
+    COMPACT_ARRAY = 19
+    LONG64 = 20
+    LONG64_UNSIGNED = 21
+    ENUMERATE = 22
+    FLOAT32 = 23
+    FLOAT64 = 24
+    DATE_TIME = 25
+    DATE = 26
+    TIME = 27
+    DONT_CARE = 255
+
+
+class Data(NamedTuple):
+    """One COSEM value with its type; see the module docstring for what `value` holds."""
+
+    tag: int
+    value: Any = None
+
+    @property
+    def type_name(self) -> str:
+        """The type as attribute listings print it, such as DOUBLE_LONG_UNSIGNED."""
+        return Tag(self.tag).name
+
+
+# Types of a fixed number of bytes that are one struct code; bool, raw bytes and the rest are handled apart.
+NUMBERS: dict[int, Struct] = {
+    5: Struct(">i"),
+    6: Struct(">I"),
+    13: Struct(">b"),
+    15: Struct(">b"),
+    16: Struct(">h"),
+    17: Struct(">B"),
+    18: Struct(">H"),
+    20: Struct(">q"),
+    21: Struct(">Q"),
+    22: Struct(">B"),
+    23: Struct(">f"),
+    24: Struct(">d"),
+}
+RAW_LENGTHS = {25: 12, 26: 5, 27: 4}
+NULL = Data(0, None)
+_UNPACK = {tag: (number.unpack_from, number.size) for tag, number in NUMBERS.items()}
+_new = tuple.__new__
+
+
+def encode_length(length: int) -> bytes:
+    """A-XDR (and definite BER) length: one byte below 128, else 81 nn, 82 nn nn, ..."""
+    if length < 0x80:
+        return bytes((length,))
+    size = (length.bit_length() + 7) // 8
+    return bytes((0x80 | size,)) + length.to_bytes(size, "big")
+
+
+def read_length(buffer: bytes, at: int) -> tuple[int, int]:
+    """The length at `at`, and where what it measures begins. IndexError when cut off; callers turn it into the engine's error."""
+    first = buffer[at]
+    if first < 0x80:
+        return first, at + 1
+    size = first & 0x7F
+    end = at + 1 + size
+    if not 1 <= size <= 4 or end > len(buffer):
+        raise RemoteProtocolError(f"length byte {first:02X} at {at} is not a definite length of at most 4 bytes")
+    return int.from_bytes(buffer[at + 1 : end], "big"), end
+
+
+def decode(buffer: bytes) -> Data:
+    """The one value that fills `buffer`. Raises RemoteProtocolError when it is malformed or bytes are left over."""
+    data, end = decode_from(buffer, 0)
+    if end != len(buffer):
+        raise RemoteProtocolError(f"{len(buffer) - end} bytes left over after the value")
+    return data
+
+
+def decode_from(buffer: bytes, at: int) -> tuple[Data, int]:
+    """The value that begins at `at`, and the position behind it. Raises RemoteProtocolError."""
+    try:
+        return _decode(buffer, at, 0)
+    except (IndexError, StructError):
+        raise RemoteProtocolError(f"value at {at} is cut off after {len(buffer)} bytes") from None
+
+
+def take(buffer: bytes, at: int, length: int) -> bytes:
+    """`length` bytes at `at`; IndexError when there are fewer."""
+    end = at + length
+    if end > len(buffer):
+        raise IndexError(at)
+    return buffer[at:end]
+
+
+def _decode(buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
+    tag = buffer[at]
+    at += 1
+    number = _UNPACK.get(tag)
+    if number is not None:
+        unpack, size = number
+        return _new(Data, (tag, unpack(buffer, at)[0])), at + size
+    if tag == 9:
+        length = buffer[at]
+        at += 1
+        if length >= 0x80:
+            length, at = read_length(buffer, at - 1)
+        end = at + length
+        if end > len(buffer):
+            raise IndexError(at)
+        return _new(Data, (9, buffer[at:end])), end
+    if tag == 1 or tag == 2:
+        if depth == MAX_DEPTH:
+            raise RemoteProtocolError(f"values are nested deeper than {MAX_DEPTH}")
+        count, at = read_length(buffer, at)
+        if count > len(buffer) - at:  # an element is one byte at least
+            raise RemoteProtocolError(f"{count} elements announced, {len(buffer) - at} bytes left")
+        items = []
+        depth += 1
+        for _ in range(count):
+            item, at = _decode(buffer, at, depth)
+            items.append(item)
+        return _new(Data, (tag, tuple(items))), at
+    if tag == 0:
+        return NULL, at
+    return _decode_rare(tag, buffer, at, depth)
+
+
+def _decode_rare(tag: int, buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
+    if tag == 3:
+        return Data(tag, buffer[at] != 0), at + 1
+    if tag == 4:
+        length, at = read_length(buffer, at)
+        size = (length + 7) // 8
+        return Data(tag, bits_of(take(buffer, at, size), length)), at + size
+    if tag == 10 or tag == 12:
+        length, at = read_length(buffer, at)
+        raw = take(buffer, at, length)
+        try:
+            return Data(tag, raw.decode("latin-1" if tag == 10 else "utf-8")), at + length
+        except UnicodeDecodeError:
+            raise RemoteProtocolError(f"utf8-string at {at} is not UTF-8") from None
+    if tag in RAW_LENGTHS:
+        return Data(tag, take(buffer, at, RAW_LENGTHS[tag])), at + RAW_LENGTHS[tag]
+    if tag == 19:
+        from . import compact  # imports this module; needed by hardly any meter
+
+        return compact.decode_from(buffer, at, depth)
+    if tag == 255:
+        return Data(tag, None), at
+    raise RemoteProtocolError(f"unknown data type {tag} at {at - 1}")
+
+
+def bits_of(raw: bytes, length: int) -> str:
+    """The first `length` bits of `raw` as text, leftmost first."""
+    if not length:
+        return ""
+    return f"{int.from_bytes(raw, 'big'):0{len(raw) * 8}b}"[:length]
+
+
+def bytes_of(bits: str) -> bytes:
+    """The bits of a bit-string, padded with zeros on the right to whole bytes."""
+    size = (len(bits) + 7) // 8
+    return (int(bits, 2) << (size * 8 - len(bits))).to_bytes(size, "big") if bits else b""
+
+
+def encode(data: Data) -> bytes:
+    """The bytes of one value, tag included.
+
+    Raises LocalProtocolError, naming the type, when the value does not fit it.
+    """
+    parts: list[bytes] = []
+    try:
+        _encode(data, parts, 0)
+    except LocalProtocolError:
+        raise
+    except (StructError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise LocalProtocolError(f"value does not fit its COSEM type: {error}") from None
+    return b"".join(parts)
+
+
+def _encode(data: Data, parts: list[bytes], depth: int) -> None:
+    tag, value = data
+    number = NUMBERS.get(tag)
+    try:
+        if number is not None:
+            parts.append(bytes((tag,)) + number.pack(value))
+        elif tag == 9:
+            parts.append(b"\x09" + encode_length(len(value)) + value)
+        elif tag == 1 or tag == 2:
+            if depth == MAX_DEPTH:
+                raise LocalProtocolError(f"values are nested deeper than {MAX_DEPTH}")
+            parts.append(bytes((tag,)) + encode_length(len(value)))
+            for item in value:
+                _encode(item, parts, depth + 1)
+        else:
+            parts.append(_encode_rare(tag, value))
+    except (StructError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        name = Tag(tag).name if tag in Tag._value2member_map_ else f"type {tag}"
+        raise LocalProtocolError(f"{value!r:.60} does not fit {name}: {error}") from None
+
+
+def _encode_rare(tag: int, value: Any) -> bytes:
+    if tag == 0 or tag == 255:
+        return bytes((tag,))
+    if tag == 3:
+        return b"\x03\x01" if value else b"\x03\x00"
+    if tag == 4:
+        return b"\x04" + encode_length(len(value)) + bytes_of(value)
+    if tag == 10 or tag == 12:
+        raw = value.encode("latin-1" if tag == 10 else "utf-8")
+        return bytes((tag,)) + encode_length(len(raw)) + raw
+    if tag in RAW_LENGTHS:
+        if len(value) != RAW_LENGTHS[tag]:
+            raise LocalProtocolError(f"{Tag(tag).name} takes {RAW_LENGTHS[tag]} bytes, not {len(value)}")
+        return bytes((tag,)) + value
+    if tag == 19:
+        from . import compact
+
+        return compact.encode(value)
+    raise LocalProtocolError(f"unknown data type {tag}")
+
+
+def plain(data: Data) -> Any:
+    """The value without its types: arrays and structures become tuples, compact arrays the tuple of their items."""
+    tag, value = data
+    if tag == 1 or tag == 2:
+        return tuple([plain(item) for item in value])
+    if tag == 19:
+        return tuple([plain(item) for item in value.items])
+    return value
+
+
+def null() -> Data:
+    """null-data"""
+    return NULL
+
+
+def array(*items: Data) -> Data:
+    """array of items of one type"""
+    return Data(1, items)
+
+
+def structure(*items: Data) -> Data:
+    """structure of items of any type"""
+    return Data(2, items)
+
+
+def boolean(value: bool) -> Data:
+    """boolean"""
+    return Data(3, value)
+
+
+def bit_string(bits: str) -> Data:
+    """bit-string from text of 0 and 1, leftmost first"""
+    return Data(4, bits)
+
+
+def double_long(value: int) -> Data:
+    """32 bits signed"""
+    return Data(5, value)
+
+
+def double_long_unsigned(value: int) -> Data:
+    """32 bits"""
+    return Data(6, value)
+
+
+def octet_string(value: bytes) -> Data:
+    """octet-string"""
+    return Data(9, value)
+
+
+def visible_string(value: str) -> Data:
+    """visible-string"""
+    return Data(10, value)
+
+
+def integer(value: int) -> Data:
+    """8 bits signed"""
+    return Data(15, value)
+
+
+def long(value: int) -> Data:
+    """16 bits signed"""
+    return Data(16, value)
+
+
+def unsigned(value: int) -> Data:
+    """8 bits"""
+    return Data(17, value)
+
+
+def long_unsigned(value: int) -> Data:
+    """16 bits"""
+    return Data(18, value)
+
+
+def long64_unsigned(value: int) -> Data:
+    """64 bits"""
+    return Data(21, value)
+
+
+def enum(value: int) -> Data:
+    """enum, 8 bits"""
+    return Data(22, value)
