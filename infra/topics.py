@@ -58,11 +58,11 @@ def apply(
     streams' topics disagree on their number of partitions, KafkaException when the broker cannot be reached or refuses.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    present = {
-        name: len(found.partitions) for name, found in admin.list_topics(timeout=TIMEOUT_SECONDS).topics.items()
-    }
+    present = {name: len(found.partitions) for name, found in admin.list_topics(timeout=TIMEOUT_SECONDS).topics.items()}
     declared = tuple(topics)
-    shared = {topic.name: present[topic.name] for topic in declared if topic.share is Share.STREAMS and topic.name in present}
+    shared = {
+        topic.name: present[topic.name] for topic in declared if topic.share is Share.STREAMS and topic.name in present
+    }
     if len(set(shared.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in sorted(shared.items()))
         raise TopicsDiffer(

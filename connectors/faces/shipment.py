@@ -104,7 +104,9 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
                 case ".jsonl" | ".ndjson":
                     yield from _json_lines(text)
                 case other:
-                    raise NotAShipment(f"{path}: a shipment is .csv or .jsonl, not {other or 'a file without a suffix'}")
+                    raise NotAShipment(
+                        f"{path}: a shipment is .csv or .jsonl, not {other or 'a file without a suffix'}"
+                    )
         except UnicodeDecodeError as error:
             raise NotAShipment(f"{path}: not UTF-8 text: {error.reason}") from error
 
@@ -117,7 +119,10 @@ def _csv_lines(path: Path, text: Any) -> Iterator[tuple[int, dict[str, Any] | Ba
         raise NotAShipment(f"{path}: {wrong}; fields are {', '.join(FIELDS)}")
     for row in rows:
         if None in row or None in row.values():
-            yield rows.line_num, BadLine(rows.line_num, None, f"has not as many fields as the header ({len(rows.fieldnames or ())})")
+            yield (
+                rows.line_num,
+                BadLine(rows.line_num, None, f"has not as many fields as the header ({len(rows.fieldnames or ())})"),
+            )
         else:
             yield rows.line_num, {name: value for name, value in row.items() if value != ""}
 

@@ -80,9 +80,16 @@ class Upstream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._producer.flush(DELIVERY_SECONDS)
         self._consumer.close()
+
+    @staticmethod
+    def now() -> int:
+        """Milliseconds since the epoch: what `created_at`, `scheduled_at` and `expires_at` count in."""
+        return time.time_ns() // 1_000_000
 
     def send(self, operation: str, device_id: str, request: Mapping[str, Any], **options: Any) -> str:
         """Check the request against the catalogue and hand the command to the producer; gives its correlation id.
@@ -94,7 +101,7 @@ class Upstream:
         header = CommandHeader(
             correlation_id=options.pop("correlation_id", None) or str(uuid4()),
             device_id=device_id,
-            created_at=time.time_ns() // 1_000_000,
+            created_at=self.now(),
             requester=options.pop("requester", self._requester),
             **options,
         )
@@ -160,4 +167,6 @@ def _value(message: Message) -> bytes | None:
 
 def _is_for(message: Message, correlation_id: str) -> bool:
     """Told by the header, so that responses to others are not decoded."""
-    return any(name == headers.CORRELATION_ID and value == correlation_id.encode() for name, value in message.headers() or ())
+    return any(
+        name == headers.CORRELATION_ID and value == correlation_id.encode() for name, value in message.headers() or ()
+    )
