@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.embedded import leash as leash_program
 from infra.embedded.errors import RoleFailed
 
 LOG_KEPT_BYTES = 16 * 2**20
-POLL_SECONDS = 0.05
 STOP_MARGIN = 3.0  # seconds beyond the grace period before the leash itself is killed
 
 
@@ -103,22 +102,6 @@ class Child:
         while self.exit_code() is None and time.monotonic() < until:
             time.sleep(0.02)
         return self.exit_code()
-
-    def wait_until(self, ready: Callable[[], bool], timeout: float, failure: Callable[[], str]) -> None:
-        """Ask `ready` until it says yes.
-
-        Raises RoleFailed, quoting `failure()`, if the process ends first or `timeout` seconds pass.
-        """
-        until = time.monotonic() + timeout
-        while True:
-            code = self.exit_code()
-            if code is not None:
-                raise RoleFailed(f"{self.name} ended with exit code {code} before it was ready:\n{failure()}")
-            if ready():
-                return
-            if time.monotonic() > until:
-                raise RoleFailed(f"{self.name} was not ready after {timeout:.0f} s:\n{failure()}")
-            time.sleep(POLL_SECONDS)
 
     def tail(self, lines: int = 12) -> str:
         """The end of its log, for messages."""

@@ -16,12 +16,13 @@ from confluent_kafka.admin import AdminClient
 from infra.embedded.child import Child, tail
 from infra.embedded.errors import RoleFailed
 from infra.embedded.jars import class_path
+from infra.embedded.part import Part
 from infra.embedded.ports import LOOPBACK, answers, claim
 
 HEAP_MB = 768
 METADATA_SECONDS = 2.0
 FORMAT_SECONDS = 60.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 10.0  # it needs half a second to close its logs
 
 SERVER_PROPERTIES = """\
 process.roles=broker,controller
@@ -44,6 +45,9 @@ default.replication.factor=1
 min.insync.replicas=1
 auto.create.topics.enable=false
 transaction.max.timeout.ms=900000
+# After a crash the controller takes the broker back only when the session of its former life has run out (default 9 s).
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 # A lone member need not wait for others; tests of crashes use sessions of a few seconds.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
@@ -79,7 +83,7 @@ logger.kafkaconfig.level=WARN
 """
 
 
-class Kafka:
+class Kafka(Part):
     """One broker on a data folder.
 
     `folder` holds configuration and records, `logs` the files `kafka.log` (the broker's own) and `kafka.console.log`
@@ -110,22 +114,11 @@ class Kafka:
         self.controller_port = controller_port
         self._heap_mb = heap_mb
         self._announce = announce
-        self._child: Child | None = None
 
     @property
     def bootstrap(self) -> str:
         """`host:port` for clients; the port is known once started."""
         return f"{LOOPBACK}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The broker's process id, 0 if it was never started."""
-        return self._child.pid if self._child else 0
-
-    @property
-    def running(self) -> bool:
-        """Whether the broker's process lives."""
-        return self._child is not None and self._child.running
 
     def start(self) -> None:
         """Format the folder if it is new, then start the broker; returns before it answers.
@@ -152,28 +145,10 @@ class Kafka:
         except KafkaException:
             return False
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
-        """Block until ready. Raises RoleFailed with the end of the log if it dies or takes longer than `timeout`
-        seconds.
-        """
-        if self._child is None:
-            raise RoleFailed("kafka was not started")
-        self._child.wait_until(self.ready, timeout, self.failure)
-
-    def failure(self) -> str:
+    def log_end(self) -> str:
         """What its logs say last, for messages."""
         console = self._child.tail(5) if self._child else ""
         return f"{console}\n{tail(self.log, 8)}\n(all of it in {self.log})".strip()
-
-    def stop(self) -> None:
-        """TERM, which lets the broker close its logs; KILL if that takes more than ten seconds."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """End it without warning, as a crash would."""
-        if self._child is not None:
-            self._child.kill()
 
     @property
     def _properties(self) -> Path:
