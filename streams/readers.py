@@ -1,0 +1,180 @@
+"""Reading the broker beside Faust: the table in bulk, and what really lies at an offset.
+
+Two needs Faust does not serve: a table record costs it a task and a future each (100,000 took ten seconds, here
+0.3), and an offset that never arrived may be a transaction's marker or a record lost on the way: only the log knows.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.keeper import ShellSettings
+from streams.positions import decode, position_key
+
+_AT_ONCE = 10_000
+_PASSING = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE", "NOT_LEADER_FOR_PARTITION"})
+
+
+def _consumer(settings: ShellSettings, purpose: str) -> Consumer:
+    return Consumer(
+        {
+            **dict(settings.kafka),
+            "bootstrap.servers": settings.bootstrap,
+            "group.id": f"{settings.application}-{purpose}",  # a name only: nothing is joined, nothing committed
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",  # a deleted offset is passed over, not an error
+            "enable.partition.eof": True,  # the only sign that what is left before the end are markers
+            "fetch.wait.max.ms": 20,
+            "fetch.error.backoff.ms": 20,
+        }
+    )
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    if offset is None:
+        raise ValueError(f"offset: none on a record of {message.topic()}")
+    return offset
+
+
+class TableReader:
+    """Loads whole partitions of the table. One consumer a load: loads run side by side, in threads."""
+
+    def __init__(self, settings: ShellSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._asking: Consumer | None = None
+
+    def end(self, partition: int) -> int:
+        """The offset after the last one of the partition, markers included. Raises KafkaException."""
+        with self._lock:
+            if self._asking is None:
+                self._asking = _consumer(self._settings, "table-end")
+            watermarks = self._asking.get_watermark_offsets(
+                TopicPartition(self._settings.table, partition), timeout=self._settings.look_timeout, cached=False
+            )
+        if watermarks is None:
+            raise TimeoutError(f"{self._settings.table}/{partition}: no end offset in {self._settings.look_timeout} s")
+        return watermarks[1]
+
+    def load(
+        self, partition: int, end: int, cancelled: Callable[[], bool]
+    ) -> tuple[dict[bytes, bytes], dict[str, int]] | None:
+        """Values and inbox positions of a partition, read up to `end`; None if cancelled on the way.
+
+        Raises KafkaException, and ValueError for a position that cannot be read.
+        """
+        values: dict[bytes, bytes] = {}
+        if end > 0:
+            consumer = _consumer(self._settings, "table")
+            try:
+                consumer.assign([TopicPartition(self._settings.table, partition, 0)])
+                if not self._read(consumer, end, values, cancelled):
+                    return None
+            finally:
+                consumer.close()
+        position = values.pop(position_key(partition), None)
+        return values, {} if position is None else decode(position)
+
+    def _read(self, consumer: Consumer, end: int, values: dict[bytes, bytes], cancelled: Callable[[], bool]) -> bool:
+        while not cancelled():
+            for message in consumer.consume(_AT_ONCE, timeout=0.2):
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        if _offset(message) >= end:
+                            return True
+                    elif error.name() not in _PASSING:
+                        raise KafkaException(error)
+                    continue
+                key, value = message.key(), message.value()
+                if isinstance(key, str) or isinstance(value, str):
+                    raise TypeError("table: keys and values are bytes")
+                if key is not None:
+                    if value is None:
+                        values.pop(key, None)
+                    else:
+                        values[key] = value
+                if _offset(message) >= end - 1:
+                    return True
+        return False
+
+
+class Lost(Exception):
+    """A committed input never reached us, although later ones did. The process must end before it commits past it."""
+
+
+class Guard:
+    """Says what the offsets are that never arrived: markers and deleted records, or an input lost on the way.
+
+    Stock Faust loses inputs after a recovery with a backlog (its issue 596), so every jump is looked at, before
+    anything is decided. Not safe for several threads at once.
+    """
+
+    def __init__(self, settings: ShellSettings) -> None:
+        self._settings = settings
+        self._consumer: Consumer | None = None
+
+    def first_record(self, topic: str, partition: int, start: int, end: int) -> int | None:
+        """Offset of the first committed record in [start, end), or None if there is none.
+
+        Raises TimeoutError when the broker does not tell in time, KafkaException when it cannot.
+        """
+        if start >= end:
+            return None
+        if self._consumer is None:
+            self._consumer = _consumer(self._settings, "guard")
+        consumer = self._consumer
+        consumer.assign([TopicPartition(topic, partition, start)])
+        limit = time.monotonic() + self._settings.look_timeout
+        try:
+            while True:
+                # record by record: consume() would wait for its whole time-out
+                message = consumer.poll(limit - time.monotonic())
+                if message is None:
+                    if time.monotonic() >= limit:
+                        raise TimeoutError(f"{topic}/{partition}: offsets {start} to {end} could not be looked at")
+                    continue
+                error = message.error()
+                if error is None:
+                    offset = _offset(message)
+                    return offset if offset < end else None
+                if error.code() == KafkaError._PARTITION_EOF:
+                    if _offset(message) >= end:
+                        return None
+                elif error.name() not in _PASSING:
+                    raise KafkaException(error)
+        finally:
+            consumer.unassign()
+
+    def check(self, topic: str, partition: int, expected: int, arrived: int) -> int:
+        """Number of offsets rightly passed over between the expected input and the one that arrived. Raises Lost."""
+        lost = self.first_record(topic, partition, expected, arrived)
+        if lost is not None:
+            raise Lost(f"{topic}/{partition}: input {lost} never arrived; expected {expected}, got {arrived}")
+        return arrived - expected
+
+    def end(self, topic: str, partition: int, position: int) -> int:
+        """Committed end of a topic if inputs after `position` are still to be decided, else 0.
+
+        Not the bare end offset: behind the last record there may be markers only, which never arrive, and who waited
+        for them would wait for ever.
+        """
+        if self._consumer is None:
+            self._consumer = _consumer(self._settings, "guard")
+        watermarks = self._consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), timeout=self._settings.look_timeout, cached=False
+        )
+        if watermarks is None:
+            raise TimeoutError(f"{topic}/{partition}: no end offset in {self._settings.look_timeout} s")
+        end = watermarks[1]
+        return 0 if self.first_record(topic, partition, max(position + 1, watermarks[0]), end) is None else end
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None

@@ -1,0 +1,363 @@
+"""The thin shell around a keeper: Faust brings the inputs and owns the partitions, one Kafka transaction a batch and
+partition takes everything out, the inbox position included. Nothing in here knows what a device is.
+
+What holds, and why:
+- One agent over all inbox topics, concurrency 1: two agents on one table interleave at every await (measured: events
+  out of order, replay unlike the table).
+- Of a batch, inputs at or below the position are skipped (done), a jump beyond the next offset is looked at by the
+  guard before anything is decided, the rest is decided and committed; only then the inputs are acknowledged.
+- A fault ends the process, with a status that is not 0, and whoever supervises it starts it again. Everything that
+  goes wrong, being fenced above all, is answered this way: the next owner begins from what the broker has committed.
+- The shell stays this small so that it could be moved to a plain consumer loop in a day.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import faust
+import uvloop
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from faust.types import EventT, StreamT
+
+from streams import patches, store
+from streams.keeper import Headers, Keeper, KeeperFactory, Outgoing, Received, ShellSettings
+from streams.readers import Guard
+from streams.status import ShellStatus
+from streams.transactions import is_fenced
+
+_log = logging.getLogger(__name__)
+
+EXIT_FAULT = 70
+_EXIT_GRACE = 10.0  # seconds Faust gets to stop by itself after a fault
+_STOP_GRACE = 40.0  # more than a transaction may take
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a batch holds for one partition."""
+
+    partition: store.Partition
+    keeper: Keeper
+    positions: dict[str, int]
+    received: list[Received] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Jump:
+    """Offsets of one inbox partition that did not arrive before a later one."""
+
+    topic: str
+    partition: int
+    expected: int
+    arrived: int
+
+
+class Shell:
+    """One worker: `app` is the Faust app to run."""
+
+    def __init__(self, settings: ShellSettings, make_keeper: KeeperFactory, status: ShellStatus | None = None) -> None:
+        patches.read_committed()
+        self.settings = settings
+        self.status = ShellStatus() if status is None else status
+        self._metrics = self.status.metrics
+        self._partitions = store.Partitions(settings, make_keeper, self.status)
+        self._guard = Guard(settings)
+        self._tick_guard = Guard(settings)  # of its own: ticks run beside batches
+        self._tick_producer: Producer | None = None
+        self._seeks_to_positions = False
+        self.app = self._make_app()
+
+    def _make_app(self) -> faust.App:
+        settings = self.settings
+        folder = (
+            Path(tempfile.gettempdir()) / f"faust-{settings.application}"
+        )  # Faust insists on one and leaves it empty
+        app = faust.App(
+            settings.application,
+            broker=";".join(f"kafka://{host.strip()}" for host in settings.bootstrap.split(",")),
+            datadir=str(folder),
+            autodiscover=False,
+            web_enabled=False,
+            processing_guarantee="at_least_once",
+            broker_commit_interval=0.5,
+            broker_session_timeout=settings.session_timeout,
+            broker_heartbeat_interval=settings.session_timeout / 5,
+            broker_max_poll_records=2_000,
+            consumer_auto_offset_reset="earliest",
+            stream_buffer_maxsize=16_384,
+            stream_wait_empty=True,
+            table_standby_replicas=0,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            topic_partitions=settings.partitions,
+            agent_supervisor="mode.CrashingSupervisor",
+            producer_acks=-1,
+        )
+        raw: dict[str, Any] = {
+            "key_type": bytes,
+            "value_type": bytes,
+            "key_serializer": "raw",
+            "value_serializer": "raw",
+            "partitions": settings.partitions,
+            "allow_empty": True,  # a null value is the keeper's to judge, not Faust's to drop
+        }
+        table = app.Table(
+            "shell",
+            store=store.register(),
+            key_type=bytes,
+            value_type=bytes,
+            partitions=settings.partitions,
+            changelog_topic=app.topic(settings.table, acks=False, internal=True, maxsize=131_072, **raw),
+            options={"partitions": self._partitions},
+        )
+        table.on_recover(self._on_recover)
+        app.agent(app.topic(*settings.inbox, **raw), name="shell")(self._run)
+        app.timer(settings.tick_interval)(self._tick)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        return app
+
+    # --- owning
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        self.status.lose()
+
+    async def _on_recover(self) -> None:
+        """Last step before input resumes; may run twice for one assignment, so it sets and does not add."""
+        generation = self.app.consumer_generation_id
+        try:
+            await self._partitions.loaded()
+        except Exception as error:  # Faust waits for this callback without looking at its outcome
+            await self._fail(error)
+            return
+        if generation != self.app.consumer_generation_id:
+            return  # another rebalance came meanwhile; its own callback follows, and must not be stopped by this one
+        if not self._seeks_to_positions:
+            patches.seek_to_positions(cast(Any, self.app.consumer), self._positions)
+            self._seeks_to_positions = True
+        self.status.recover({partition.number: dict(partition.positions) for partition in self._partitions.owned()})
+        # Faust resumes the inbox, then seeks, then clears its queues: what arrives in between is lost (its issue 596).
+        # With the flow stopped nothing arrives; Faust resumes the flow itself after the seek.
+        self.app.consumer.stop_flow()
+
+    def _positions(self) -> dict[tuple[str, int], int]:
+        return {
+            (topic, partition.number): partition.positions.get(topic, -1)
+            for partition in self._partitions.owned()
+            if partition.loaded
+            for topic in self.settings.inbox
+        }
+
+    # --- batches
+
+    async def _run(self, stream: StreamT[bytes]) -> None:
+        settings = self.settings
+        try:
+            async for batch in cast(Any, stream).noack_take(settings.batch_size, settings.batch_within):
+                await self._handle(stream, batch)
+                del batch  # Faust waits for inputs never acknowledged to be forgotten, and would wait for this name
+        except Exception as error:
+            self._note(error)
+            raise
+
+    async def _handle(self, stream: StreamT[bytes], batch: Sequence[EventT[Any]]) -> None:
+        current, work, jumps = self._sort(batch)
+        loop = asyncio.get_running_loop()
+        if jumps:
+            began = time.monotonic()
+            passed = await loop.run_in_executor(self._partitions.threads, self._look, jumps)
+            self._metrics.markers.inc(passed)
+            self._metrics.looks.inc(len(jumps))
+            self._metrics.look_seconds.inc(time.monotonic() - began)
+        commits = []
+        for one in work:  # the commit of one partition runs beside the decisions of the next
+            began = time.monotonic()
+            for received in one.received:
+                one.keeper.receive(received)
+            outgoing, changes = one.keeper.settle()
+            self._metrics.decide_seconds.inc(time.monotonic() - began)
+            commits.append(loop.run_in_executor(self._partitions.threads, self._commit, one, outgoing, changes))
+        outcomes = await asyncio.gather(*commits, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        for one in work:
+            self.status.commit(one.partition.number, one.positions)
+        self._metrics.batches.inc()
+        for event in current:
+            await stream.ack(event)
+
+    def _sort(self, batch: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[_Work], list[_Jump]]:
+        """Events of this assignment, what is to be done by partition, and the jumps in it."""
+        generation = self.app.consumer_generation_id
+        current: list[EventT[Any]] = []
+        work: dict[int, _Work] = {}
+        jumps: list[_Jump] = []
+        skipped = 0
+        for event in batch:
+            message = event.message
+            number, topic, offset = message.partition, message.topic, message.offset
+            if message.generation_id != generation:
+                continue
+            one = work.get(number)
+            if one is None:
+                partition = self._partitions.get(number)
+                if partition is None or partition.keeper is None:
+                    raise RuntimeError(f"{topic}/{number}: input {offset} of a partition that is not loaded")
+                one = work[number] = _Work(partition, partition.keeper, dict(partition.positions))
+            current.append(event)
+            expected = one.positions.get(topic, -1) + 1
+            if offset < expected:
+                skipped += 1
+                continue
+            if offset > expected:
+                jumps.append(_Jump(topic, number, expected, offset))
+            one.positions[topic] = offset
+            one.received.append(
+                Received(
+                    topic,
+                    number,
+                    offset,
+                    round(message.timestamp * 1000),
+                    message.key or b"",
+                    message.value or b"",
+                    _headers(message.headers),
+                )
+            )
+        self._metrics.skipped.inc(skipped)
+        self._metrics.stale.inc(len(batch) - len(current))
+        return current, [one for one in work.values() if one.received], jumps
+
+    def _look(self, jumps: list[_Jump]) -> int:
+        return sum(self._guard.check(jump.topic, jump.partition, jump.expected, jump.arrived) for jump in jumps)
+
+    def _commit(self, one: _Work, outgoing: list[Outgoing], changes: dict[bytes, bytes | None]) -> None:
+        """In a thread; the loop does not touch the partition meanwhile, since its batch is awaited."""
+        began = time.monotonic()
+        one.partition.transactions.commit(outgoing, changes, one.positions)
+        one.partition.apply(changes, one.positions)
+        metrics = self._metrics
+        metrics.transaction_seconds.observe(time.monotonic() - began)
+        metrics.transactions.inc()
+        metrics.sent.inc(len(outgoing) + len(changes) + 1)
+        by_topic: dict[str, int] = {}
+        for received in one.received:
+            by_topic[received.topic] = by_topic.get(received.topic, 0) + 1
+        for topic, count in by_topic.items():
+            metrics.received.labels(topic).inc(count)
+
+    # --- time
+
+    async def _tick(self) -> None:
+        """Send each owned partition the time. A late or doubled tick of a former owner does no harm."""
+        if not self.status.recovered or self.app.rebalancing or self.app.should_stop:
+            return
+        positions = {partition.number: dict(partition.positions) for partition in self._partitions.owned()}
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._partitions.threads, self._send_ticks, positions)
+        except (KafkaException, TimeoutError, BufferError) as error:  # the next one comes soon, and says the same
+            _log.warning("no ticks this time: %s", error)
+
+    def _send_ticks(self, positions: dict[int, dict[str, int]]) -> None:
+        settings = self.settings
+        if self._tick_producer is None:
+            self._tick_producer = Producer(
+                {
+                    **dict(settings.kafka),
+                    "bootstrap.servers": settings.bootstrap,
+                    "enable.idempotence": True,
+                    "message.timeout.ms": int(max(settings.tick_interval, 1.0) * 5_000),
+                }
+            )
+        for number, done in positions.items():
+            ends = {topic: self._tick_guard.end(topic, number, done.get(topic, -1)) for topic in settings.watched}
+            value = settings.make_tick(number, time.time_ns() // 1_000_000, secrets.randbits(63), ends)
+            self._tick_producer.produce(settings.ticks, value, partition=number)
+        self._tick_producer.poll(0)
+        self._metrics.ticks.inc(len(positions))
+
+    # --- ending
+
+    def _note(self, error: BaseException) -> None:
+        """Say why the process ends, and see to it that it does, whatever Faust makes of the exception."""
+        reason = "fenced: the partition has another owner" if is_fenced(error) else f"{type(error).__name__}: {error}"
+        self.status.failed = reason
+        _log.critical("the worker ends: %s", reason, exc_info=None if is_fenced(error) else error)
+        exit_later(_EXIT_GRACE)
+
+    async def _fail(self, error: BaseException) -> None:
+        self._note(error)
+        await self.app.crash(error)
+
+    def close(self) -> None:
+        """Let go of what still runs in threads."""
+        for partition in self._partitions.owned():
+            partition.dropped = True
+        self._partitions.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def exit_later(seconds: float) -> None:
+    """End the process after some seconds with a status that is not 0, should it still be there."""
+    timer = threading.Timer(seconds, os._exit, (EXIT_FAULT,))
+    timer.daemon = True
+    timer.start()
+
+
+def _headers(headers: Any) -> Headers:
+    if not headers:
+        return ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return tuple((name, value or b"") for name, value in pairs)
+
+
+def check_topics(settings: ShellSettings) -> None:
+    """Every topic of the shell exists and has the one partition count.
+
+    Raises ValueError naming the topic: Faust would wait for a missing one in silence, and unequal counts would put one
+    device's inputs on two workers.
+    """
+    client = AdminClient({**dict(settings.kafka), "bootstrap.servers": settings.bootstrap})
+    found = client.list_topics(timeout=settings.look_timeout).topics
+    for topic in (*settings.inbox, settings.table):
+        if topic not in found:
+            raise ValueError(f"{topic}: no such topic; create it first")
+        count = len(found[topic].partitions)
+        if count != settings.partitions:
+            raise ValueError(f"{topic}: has {count} partitions, the shell is set to {settings.partitions}")
+
+
+class _Worker(faust.Worker):
+    """Faust's worker, which waits without end for inputs to be acknowledged; this one stops in any case."""
+
+    async def stop(self) -> None:
+        exit_later(_STOP_GRACE)
+        await super().stop()
+
+
+def run_shell(settings: ShellSettings, make_keeper: KeeperFactory, status: ShellStatus | None = None) -> NoReturn:
+    """Run one worker until SIGTERM or SIGINT (exit status 0) or a fault (another one).
+
+    Raises ValueError when a topic is missing or has another number of partitions.
+    """
+    check_topics(settings)
+    for name in ("faust", "mode", "aiokafka"):  # their debug records cost a tenth of the throughput, read or not
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    shell = Shell(settings, make_keeper, status)
+    worker = _Worker(shell.app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None  # it writes to the terminal
+    try:
+        worker.execute_from_commandline()
+    finally:
+        shell.close()
