@@ -1,7 +1,8 @@
 """`meterlog topics apply`: create what `schemas/topics.py` declares, and check what is already there.
 
-Topics are never created by accident (auto-creation is off), and the partition counts of the streams' topics must agree: a wrong count
-is refused here, before a worker would hand a device's results to another partition than its commands.
+Topics are never created by accident (auto-creation is off), and the partition counts of the streams' topics must
+agree: a wrong count is refused here, before a worker would hand a device's results to another partition than its
+commands.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +31,10 @@ class Applied:
 
 
 def configuration(topic: Topic) -> dict[str, str]:
-    """The topic's broker settings. Record times are append times: they are the messages' own time for decisions."""
+    """The topic's broker settings.
+
+    Record times are append times: they are the messages' own time for decisions.
+    """
     settings = {
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "compression.type": topic.compression,
@@ -54,8 +58,9 @@ def apply(
 ) -> Applied:
     """Create missing topics and bring the settings of present ones up to date.
 
-    `partitions` is used for topics that do not exist; the streams' topics follow those of them that do. Raises TopicsDiffer when present
-    streams' topics disagree on their number of partitions, KafkaException when the broker cannot be reached or refuses.
+    `partitions` is used for topics that do not exist; the streams' topics follow those of them that do. Raises
+    TopicsDiffer when present streams' topics disagree on their number of partitions, KafkaException when the broker
+    cannot be reached or refuses.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap})
     present = {name: len(found.partitions) for name, found in admin.list_topics(timeout=TIMEOUT_SECONDS).topics.items()}
@@ -82,7 +87,10 @@ def apply(
 
 
 def missing(bootstrap: str, *, timeout: float = TIMEOUT_SECONDS) -> list[str]:
-    """Names of declared topics that the broker does not have. Raises KafkaException when it cannot be reached."""
+    """Names of declared topics that the broker does not have.
+
+    Raises KafkaException when it cannot be reached.
+    """
     found = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=timeout).topics
     return [topic.name for topic in TOPICS if topic.name not in found]
 

@@ -15,7 +15,8 @@ TIMEOUT_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record set aside: `place` names it (partition:offset), `origin` where it came from, `reason` why nobody could use it."""
+    """A record set aside: `place` names it (partition:offset), `origin` where it came from, `reason` why nobody could
+    use it."""
 
     place: str
     at: int  # milliseconds since the epoch
@@ -33,7 +34,10 @@ class NoSuchLetter(Exception):
 
 
 def letters(bootstrap: str, *, only: str | None = None) -> Iterator[DeadLetter]:
-    """All dead letters that are kept, oldest first in each partition; `only` one place. Raises KafkaException when the broker is away."""
+    """All dead letters that are kept, oldest first in each partition; `only` one place.
+
+    Raises KafkaException when the broker is away.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -91,7 +95,10 @@ def _partition(consumer: Consumer, partition: int, only: str | None) -> Iterator
 
 
 def replay(bootstrap: str, place: str) -> DeadLetter:
-    """Send one dead letter back to its topic, bytes and headers as they were. Raises NoSuchLetter."""
+    """Send one dead letter back to its topic, bytes and headers as they were.
+
+    Raises NoSuchLetter.
+    """
     letter = next(letters(bootstrap, only=place), None)
     if letter is None:
         raise NoSuchLetter(f"there is no dead letter at {place!r} (partition:offset)")

@@ -1,8 +1,8 @@
-"""A shipment file: the meters of a delivery, one device a line, as CSV or JSON Lines; each line becomes one AddDevice request.
+"""A shipment file: the meters of a delivery, one device a line, as CSV or JSON Lines; each line is one AddDevice request.
 
-Reference operations-managing 1.2 (what such files hold) and 1.1 (what AddDevice wants). Each bad line is reported with its number, field and
-reason; the rest is imported. Secrets are hex: encrypted for the platform's public key, or plain in a laboratory, in which case they
-are encrypted here, before anything leaves this process.
+Reference operations-managing 1.2 (what such files hold) and 1.1 (what AddDevice wants). Each bad line is reported with
+its number, field and reason; the rest is imported. Secrets are hex: encrypted for the platform's public key, or plain
+in a laboratory, in which case they are encrypted here, before anything leaves this process.
 """
 
 import csv
@@ -69,9 +69,10 @@ class NotAShipment(Exception):
 
 
 def read(path: Path, *, seal_plain: Seal | None) -> Iterator[GoodLine | BadLine]:
-    """The lines of a shipment file, in order. `seal_plain` encrypts secrets that stand in clear; None: they are encrypted already.
+    """The lines of a shipment file, in order.
 
-    `.csv` has a header line; `.jsonl` and `.ndjson` one JSON object a line. Blank lines are passed over. Raises NotAShipment when the file
+    `seal_plain` encrypts secrets that stand in clear; None: they are encrypted already.     `.csv` has a header line;
+    `.jsonl` and `.ndjson` one JSON object a line. Blank lines are passed over. Raises NotAShipment when the file
     cannot be opened, is of another kind, or its header names an unknown field.
     """
     seen: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Send commands and await their outcomes from Python: what the command line, the demo and any Python upstream use.
 
-A command is one Avro record on the `commands` topic; its outcome is one record on `responses` with the same correlation id. Nothing
-here is needed by other languages: `docs/records.md` says what the bytes are.
+A command is one Avro record on the `commands` topic; its outcome is one record on `responses` with the same
+correlation id. Nothing here is needed by other languages: `docs/records.md` says what the bytes are.
 """
 
 import time
@@ -35,9 +35,10 @@ class Response:
 
 
 class Upstream:
-    """An upstream system. Open it before sending: responses are read from the end of the topic as it was when it was opened.
+    """An upstream system.
 
-    Use as a context manager. Raises KafkaException when the broker cannot be reached within `timeout` seconds.
+    Open it before sending: responses are read from the end of the topic as it was when it was opened.
+        Use as a context manager. Raises KafkaException when the broker cannot be reached within `timeout` seconds.
     """
 
     def __init__(self, bootstrap: str, *, requester: str = "python", timeout: float = 15.0) -> None:
@@ -94,8 +95,8 @@ class Upstream:
     def send(self, operation: str, device_id: str, request: Mapping[str, Any], **options: Any) -> str:
         """Check the request against the catalogue and hand the command to the producer; gives its correlation id.
 
-        `options` are fields of CommandHeader: correlation_id, priority, scheduled_at, expires_at, bypass_retry. Raises Rejected, naming the
-        field, before anything is sent. Call `flush` to know that the broker has taken it.
+        `options` are fields of CommandHeader: correlation_id, priority, scheduled_at, expires_at, bypass_retry.
+        Raises Rejected, naming the field, before anything is sent. Call `flush` to know that the broker has taken it.
         """
         checked = build_request(operation, request)
         header = CommandHeader(
@@ -121,7 +122,10 @@ class Upstream:
         return header.correlation_id
 
     def flush(self) -> None:
-        """Wait until the broker has every command. Raises NotDelivered, saying why, when it has not."""
+        """Wait until the broker has every command.
+
+        Raises NotDelivered, saying why, when it has not.
+        """
         left = self._producer.flush(DELIVERY_SECONDS)
         if left or self._failed:
             reason = self._failed[0] if self._failed else f"no answer from the broker within {DELIVERY_SECONDS:.0f} s"
@@ -139,7 +143,10 @@ class Upstream:
                     yield Response(header, result)
 
     def await_response(self, correlation_id: str, timeout: float) -> Response:
-        """The outcome of one command. Raises TimeoutError after `timeout` seconds; the command goes on all the same."""
+        """The outcome of one command.
+
+        Raises TimeoutError after `timeout` seconds; the command goes on all the same.
+        """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             for message in self._consumer.consume(100, POLL_SECONDS):

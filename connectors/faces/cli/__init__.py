@@ -1,4 +1,7 @@
-"""`meterlog`: the command line. Each command is a module of this folder, imported when it is called, so that `--help` stays quick."""
+"""`meterlog`: the command line.
+
+Each command is a module of this folder, imported when it is called, so that `--help` stays quick.
+"""
 
 import importlib
 from typing import Any, Final
@@ -54,8 +57,9 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Meterlog: a head-end for DLMS/COSEM smart meters.
 
-    Start with `meterlog demo`, or `meterlog up` for a stack that stays. Commands find the stack that `meterlog up` started in the data
-    folder (METERLOG_DATA, else ./var), or the servers named by METERLOG_KAFKA and METERLOG_CLICKHOUSE.
+    Start with `meterlog demo`, or `meterlog up` for a stack that stays. Commands find the stack that `meterlog up`
+    started in the data folder (METERLOG_DATA, else ./var), or the servers named by METERLOG_KAFKA and
+    METERLOG_CLICKHOUSE.
     """
 
 

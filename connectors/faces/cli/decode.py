@@ -18,7 +18,10 @@ SINGLE_OBJECT = b"\xc3\x01"
 )
 @json_option
 def decode(source: str | None, path: Path | None, as_json: bool) -> None:
-    """Decode SOURCE: hex of an Avro record (C3 01 ...) or of a DLMS frame or APDU. Without SOURCE, raw bytes from standard input."""
+    """Decode SOURCE: hex of an Avro record (C3 01 ...) or of a DLMS frame or APDU.
+
+    Without SOURCE, raw bytes from standard input.
+    """
     data = _octets(source, path)
     if data.startswith(SINGLE_OBJECT):
         try:

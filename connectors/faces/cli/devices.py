@@ -34,7 +34,10 @@ def devices() -> None:
 def import_shipment(
     ctx: click.Context, path: Path, plain_keys: bool, timeout: float, places: Places, as_json: bool
 ) -> None:
-    """Import a shipment file (.csv or .jsonl), one device a line. The same file twice changes nothing."""
+    """Import a shipment file (.csv or .jsonl), one device a line.
+
+    The same file twice changes nothing.
+    """
     outcome = import_file(path, places, plain_keys=plain_keys, timeout=timeout, quiet=as_json)
     if as_json:
         print_json(outcome)
@@ -51,7 +54,8 @@ def import_shipment(
 
 
 def import_file(path: Path, places: Places, *, plain_keys: bool, timeout: float, quiet: bool) -> dict[str, Any]:
-    """Send an AddDevice for each good line and await the outcomes; gives counts, and the refused lines with field and reason."""
+    """Send an AddDevice for each good line and await the outcomes; gives counts, and the refused lines with field and
+    reason."""
     seal = None
     if plain_keys:
         pem = platform_public_key(places)

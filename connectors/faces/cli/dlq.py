@@ -1,4 +1,5 @@
-"""`meterlog dlq`: records nobody could read or attribute; look at them, and send them back once the cause is mended."""
+"""`meterlog dlq`: records nobody could read or attribute; look at them, and send them back once the cause is
+mended."""
 
 import click
 

@@ -34,7 +34,10 @@ class Finding:
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, places: Places, as_json: bool) -> None:
-    """Look at broker, topics, ClickHouse, keys, roles and dead letters. Exit code 1 when something is wrong."""
+    """Look at broker, topics, ClickHouse, keys, roles and dead letters.
+
+    Exit code 1 when something is wrong.
+    """
     findings = []
     for look in (_kafka, _topics, _clickhouse, _keys, _roles, _dead_letters):
         findings.extend(_carefully(look, places))

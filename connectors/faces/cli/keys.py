@@ -12,17 +12,23 @@ from connectors.faces.cli.terminal import Failure, json_option, print_json
 
 @click.group()
 def keys() -> None:
-    """The platform's keys. Secrets of meters are encrypted for its public key before they are sent."""
+    """The platform's keys.
+
+    Secrets of meters are encrypted for its public key before they are sent.
+    """
 
 
 def platform_public_key(places: Places) -> bytes:
-    """The public key (PEM) of this platform. Raises Failure when there is none."""
+    """The public key (PEM) of this platform.
+
+    Raises Failure when there is none.
+    """
     try:
         return (places.keys / PUBLIC_FILE).read_bytes()
     except OSError as error:
         raise Failure(
             f"{places.keys / PUBLIC_FILE}: {error.strerror}",
-            "`meterlog keys generate` makes the platform's keys; a supplier is handed the public one in a file (--public-key).",
+            "`meterlog keys generate` makes the platform's keys; a supplier has the public one in a file (--public-key).",
         ) from None
 
 
@@ -30,7 +36,10 @@ def platform_public_key(places: Places) -> bytes:
 @places_option
 @json_option
 def generate_keys(places: Places, as_json: bool) -> None:
-    """Make the platform's keys, once. What is there already is never replaced: meters' secrets rest under it."""
+    """Make the platform's keys, once.
+
+    What is there already is never replaced: meters' secrets rest under it.
+    """
     if (places.keys / PUBLIC_FILE).exists():
         raise Failure(f"{places.keys} holds keys already; they are not replaced")
     try:
@@ -47,7 +56,10 @@ def generate_keys(places: Places, as_json: bool) -> None:
 @places_option
 @json_option
 def public(places: Places, as_json: bool) -> None:
-    """Print the platform's public key (PEM). Suppliers encrypt meter keys for it: RSA-OAEP with SHA-256."""
+    """Print the platform's public key (PEM).
+
+    Suppliers encrypt meter keys for it: RSA-OAEP with SHA-256.
+    """
     pem = platform_public_key(places).decode()
     if as_json:
         print_json({"public_key": pem})
@@ -65,7 +77,8 @@ def public(places: Places, as_json: bool) -> None:
 @places_option
 @json_option
 def seal(secret: str | None, public_key: Path | None, places: Places, as_json: bool) -> None:
-    """Encrypt SECRET (hex) for the platform; read from standard input when not given, which keeps it out of the shell's history."""
+    """Encrypt SECRET (hex) for the platform; read from standard input when not given, which keeps it out of the
+    shell's history."""
     text = (secret if secret is not None else sys.stdin.readline()).strip()
     try:
         octets = bytes.fromhex(text)

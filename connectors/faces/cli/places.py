@@ -1,7 +1,7 @@
 """Where things are: the servers a command talks to, and the platform's keys.
 
-Named by the environment (METERLOG_KAFKA, METERLOG_CLICKHOUSE, METERLOG_KEYS), else those of the embedded stack that `meterlog up` started in
-the data folder (METERLOG_DATA, else ./var).
+Named by the environment (METERLOG_KAFKA, METERLOG_CLICKHOUSE, METERLOG_KEYS), else those of the embedded stack that
+`meterlog up` started in the data folder (METERLOG_DATA, else ./var).
 """
 
 import os
@@ -23,7 +23,10 @@ HINT: Final = "Start the embedded stack with `meterlog up`, or name a server in 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The data folder, and from it and the environment all else. Each property raises Failure, saying what to do, when it is not known."""
+    """The data folder, and from it and the environment all else.
+
+    Each property raises Failure, saying what to do, when it is not known.
+    """
 
     data: Path
 

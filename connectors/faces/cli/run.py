@@ -1,6 +1,7 @@
 """`meterlog run ROLE`: one role of the system in the foreground, as a service manager or container starts it.
 
-Settings come from the environment (`docs/operating.md`). Roles are started as processes of their own: one imports Faust, another must not.
+Settings come from the environment (`docs/operating.md`). Roles are started as processes of their own: one imports
+Faust, another must not.
 """
 
 import os

@@ -44,7 +44,10 @@ def send(
     places: Places,
     as_json: bool,
 ) -> None:
-    """Send OPERATION to a device. `meterlog operations` lists what can be asked; `meterlog operations NAME` its fields."""
+    """Send OPERATION to a device.
+
+    `meterlog operations` lists what can be asked; `meterlog operations NAME` its fields.
+    """
     if operation not in catalogue():
         raise Failure(f"there is no operation {operation!r}", f"Operations: {', '.join(catalogue())}")
     options: dict[str, Any] = {"priority": priority, "bypass_retry": bypass_retry}
@@ -66,7 +69,8 @@ def send(
 
 
 def request_fields(pairs: tuple[str, ...]) -> Mapping[str, Any]:
-    """`FIELD=VALUE` as a mapping; a value that reads as a JSON list, object, number or literal is that, anything else is text."""
+    """`FIELD=VALUE` as a mapping; a value that reads as a JSON list, object, number or literal is that, anything else
+    is text."""
     fields: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
@@ -89,7 +93,8 @@ def print_response(response: Response, as_json: bool) -> None:
     repeated = " (told before)" if header.repeated else ""
     console.print(
         f"[{'green' if good else 'red'}]{header.status.value}[/]{repeated}  {header.operation} {header.device_id}  "
-        f"{(header.settled_at - header.received_at) / 1000:.2f} s, {header.attempts} attempt(s), {header.correlation_id}"
+        f"{(header.settled_at - header.received_at) / 1000:.2f} s, {header.attempts} attempt(s), "
+        f"{header.correlation_id}"
     )
     if header.fault is not None:
         console.print(f"  {header.fault.name} ({header.fault.code}): {header.fault.message}", markup=False)
@@ -142,6 +147,7 @@ def watch(device_id: str | None, failed: bool, places: Places, as_json: bool) ->
             if as_json:
                 print_json(as_document(response))
             else:
-                fault = f"  {header.fault.message}" if header.fault else ""
-                line = f"{moment(header.settled_at)}  {header.status.value:<10}  {header.device_id}  {header.operation}{fault}"
-                console.print(line, markup=False)
+                words = [moment(header.settled_at), f"{header.status.value:<10}", header.device_id, header.operation]
+                if header.fault is not None:
+                    words.append(header.fault.message)
+                console.print("  ".join(words), markup=False)

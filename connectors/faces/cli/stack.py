@@ -34,7 +34,10 @@ def up(kafka_port: int, clickhouse_port: int, clickhouse_http_port: int, places:
 @places_option
 @json_option
 def down(places: Places, as_json: bool) -> None:
-    """Stop the stack of the data folder, in order. Its data stays."""
+    """Stop the stack of the data folder, in order.
+
+    Its data stays.
+    """
     stopped = remote.down(places.data)
     if as_json:
         print_json({"stopped": stopped})
@@ -47,7 +50,10 @@ def down(places: Places, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, places: Places, as_json: bool) -> None:
-    """Show the processes of the stack. Exit code 1 when there is none, or one of them is not ready."""
+    """Show the processes of the stack.
+
+    Exit code 1 when there is none, or one of them is not ready.
+    """
     found = remote.status(places.data)
     if found is None:
         if as_json:

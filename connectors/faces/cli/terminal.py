@@ -1,4 +1,5 @@
-"""How every command prints and fails: tables for people, JSON for programs, one clear line for an error, and an exit code that says which."""
+"""How every command prints and fails: tables for people, JSON for programs, one clear line for an error, and an exit
+code that says which."""
 
 import json
 import sys
@@ -76,7 +77,8 @@ def moment(milliseconds: int | None) -> str:
 
 @contextmanager
 def exit_on_known_errors() -> Iterator[None]:
-    """The last word: an error that was not foreseen where it arose, but that the user can act on, is one line and exit code 1."""
+    """The last word: an error that was not foreseen where it arose, but that the user can act on, is one line and
+    exit code 1."""
     from confluent_kafka import KafkaException
 
     from infra.embedded.errors import StackError

@@ -35,7 +35,10 @@ def list_topics(as_json: bool) -> None:
 @places_option
 @json_option
 def apply_topics(partitions: int, replication: int, places: Places, as_json: bool) -> None:
-    """Create missing topics, and bring the settings of the others up to date. Safe to repeat."""
+    """Create missing topics, and bring the settings of the others up to date.
+
+    Safe to repeat.
+    """
     announce = (lambda _: None) if as_json else console.print
     try:
         applied = topic_setup.apply(places.kafka, partitions=partitions, replication=replication, announce=announce)
@@ -51,7 +54,10 @@ def apply_topics(partitions: int, replication: int, places: Places, as_json: boo
 @places_option
 @json_option
 def migrate(places: Places, as_json: bool) -> None:
-    """Create or bring up to date the tables and views of ClickHouse. Safe to repeat."""
+    """Create or bring up to date the tables and views of ClickHouse.
+
+    Safe to repeat.
+    """
     host, port = places.clickhouse
     announce = (lambda _: None) if as_json else console.print
     applied = migrations.migrate(host, port, announce)
