@@ -1,8 +1,10 @@
-"""The catalogue: what can be asked of a meter. One operation is one file of this folder; it is filled by walking the folder.
+"""The catalogue: what can be asked of a meter. One operation is one file of this folder; it is filled by walking the
+folder.
 
-An operation file declares `Request` and `Result` (frozen dataclasses that check themselves, raising `Rejected`), and a function
-decorated with `operation`: `steps(request, meter) -> Steps[Result]`, the conversation. An optional `decide(request, device)` refuses, before
-anything is sent, what cannot be carried out. Everything else (schemas, command line, worker dispatch, documentation) comes from here.
+An operation file declares `Request` and `Result` (frozen dataclasses that check themselves, raising `Rejected`), and
+a function decorated with `operation`: `steps(request, meter) -> Steps[Result]`, the conversation. An optional
+`decide(request, device)` refuses, before anything is sent, what cannot be carried out. Everything else (schemas,
+command line, worker dispatch, documentation) comes from here.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,9 +29,9 @@ DecideFunction = Callable[[Any, Device], None]
 class Operation:
     """One thing that can be asked of a device.
 
-    `needs`: profile tags without which the answer is Rejected 416 before a socket opens. `repeatable`: may be sent again blindly when the answer
-    was lost. `seconds`: longest time it may take with the meter. `frames`: APDUs the client may send, and so counters it may use.
-    `connects`: false when no meter is called.
+    `needs`: profile tags without which the answer is Rejected 416 before a socket opens. `repeatable`: may be sent
+    again blindly when the answer was lost. `seconds`: longest time it may take with the meter. `frames`: APDUs the
+    client may send, and so counters it may use. `connects`: false when no meter is called.
     """
 
     name: str
@@ -60,7 +62,8 @@ def operation(
 ) -> Callable[[StepsFunction], StepsFunction]:
     """Put the decorated conversation into the catalogue. Its annotations name the request and the result.
 
-    Raises ValueError when the name is taken or an annotation is missing: at import, so a wrong operation stops the start.
+    Raises ValueError when the name is taken or an annotation is missing: at import, so a wrong operation stops the
+    start.
     """
 
     def register(steps: StepsFunction) -> StepsFunction:

@@ -1,4 +1,6 @@
-"""COSEM values as operations see them: a type tag and a value. Tags are those of A-XDR (Blue Book, reference meter-model 7.1)."""
+"""COSEM values as operations see them: a type tag and a value. Tags are those of A-XDR (Blue Book, reference
+meter-model 7.1).
+"""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -37,7 +39,9 @@ class Tag(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """One value: None for null-data, a tuple of Data for array and structure, bytes for strings of octets, (bits, bytes) for bit-string."""
+    """One value: None for null-data, a tuple of Data for array and structure, bytes for strings of octets, (bits,
+    bytes) for bit-string.
+    """
 
     tag: int
     value: Any

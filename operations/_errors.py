@@ -6,8 +6,8 @@
     |-- MeterUnusable     the meter answered, but with content nobody can use (wrong type, wrong count, no time)
     `-- Unreachable       nobody at fault: transport, association or time-out; `retriable`
 
-They are turned into an outcome in one place, the worker. Codes, names and components are those of `operations-managing.md` 2.16;
-which of them are tried again is its 0.6 with the DESIGN line taken.
+They are turned into an outcome in one place, the worker. Codes, names and components are those of
+`operations-managing.md` 2.16; which of them are tried again is its 0.6 with the DESIGN line taken.
 """
 
 from typing import ClassVar
@@ -31,7 +31,9 @@ class OperationError(Exception):
 class Rejected(OperationError):
     """The request cannot be carried out as asked, on this device, ever."""
 
-    def __init__(self, reason: str, *, field: str | None = None, code: int = 401, name: str = "VALIDATION_ERROR") -> None:
+    def __init__(
+        self, reason: str, *, field: str | None = None, code: int = 401, name: str = "VALIDATION_ERROR"
+    ) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
         self.reason, self.field, self.code, self.name = reason, field, code, name
 
@@ -49,14 +51,18 @@ class MeterRefused(OperationError):
 
 
 class MeterUnusable(OperationError):
-    """The meter answered with something that is not what the object model says. Another reading may differ: retriable."""
+    """The meter answered with something that is not what the object model says. Another reading may differ:
+    retriable.
+    """
 
     retriable = True
     name = "METER_ANSWER_UNUSABLE"
 
 
 class Unreachable(OperationError):
-    """No connection, no association, no answer, or the session ended early. `name` and `code` say which (223 to 234)."""
+    """No connection, no association, no answer, or the session ended early. `name` and `code` say which (223 to
+    234).
+    """
 
     retriable = True
 

@@ -1,7 +1,8 @@
-"""All an operation may ask of the world. An operation is a generator of these; the session carries each out and sends the answer in.
+"""All an operation may ask of the world. An operation is a generator of these; the session carries each out and
+sends the answer in.
 
-Steps exist when an operation needs them. No step pages, retries or times: blocks belong to `cosem/`, attempts to `streams/`, time-outs to
-the session.
+Steps exist when an operation needs them. No step pages, retries or times: blocks belong to `cosem/`, attempts to
+`streams/`, time-outs to the session.
 """
 
 from collections.abc import Generator
@@ -45,7 +46,9 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class GetList:
-    """Read several attributes, split by the device's with_list_max. Answer: list of `Data | Refusal`, one each, in order."""
+    """Read several attributes, split by the device's with_list_max. Answer: list of `Data | Refusal`, one each, in
+    order.
+    """
 
     attributes: tuple[Attribute, ...]
 
@@ -61,7 +64,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class ReadRows:
-    """Read a profile buffer. Answer: list of rows, each a tuple of cells: int, bytes, None (null-data), or `Data` for anything else."""
+    """Read a profile buffer. Answer: list of rows, each a tuple of cells: int, bytes, None (null-data), or `Data`
+    for anything else.
+    """
 
     buffer: Attribute
     selection: Range | None
@@ -82,9 +87,11 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Reseal:
-    """Open a secret that came encrypted for the platform's public key, seal it under the platform's own. Answer: bytes, sealed.
+    """Open a secret that came encrypted for the platform's public key, seal it under the platform's own. Answer:
+    bytes, sealed.
 
-    Thrown in when it cannot be opened: Rejected 804 DECRYPTION_EXCEPTION; of the wrong length: 802 INVALID_DLMS_KEY_FORMAT.
+    Thrown in when it cannot be opened: Rejected 804 DECRYPTION_EXCEPTION; of the wrong length: 802
+    INVALID_DLMS_KEY_FORMAT.
     """
 
     kind: KeyKind

@@ -1,4 +1,6 @@
-"""Set the meter's clock to now in a time zone, and remember the zone for the device (reference operations-reading 4.1)."""
+"""Set the meter's clock to now in a time zone, and remember the zone for the device (reference operations-reading
+4.1).
+"""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
