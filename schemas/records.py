@@ -1,7 +1,8 @@
 """The shared records as frozen dataclasses: what the Avro schemas of `avro/shared/` say, in the names Python code uses.
 
-Times are milliseconds since 1970-01-01 UTC (Avro long, `timestamp-millis`) unless a field says otherwise: instants are compared and
-added far more often than printed. Operation-specific records (requests and results) are the operations' own (`operations/`).
+Times are milliseconds since 1970-01-01 UTC (Avro long, `timestamp-millis`) unless a field says otherwise: instants are
+compared and added far more often than printed. Operation-specific records (requests and results) are the operations'
+own (`operations/`).
 """
 
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ class Registration:
     client_id: int
     logical_device: int
     security: Security
-    system_title: bytes  # the client's title towards this meter is the worker's own; this one is the meter's, empty = not known
+    system_title: bytes  # the meter's (the client's is the worker's own); empty = not known
     keys: tuple[SealedKey, ...]
     time_zone: str | None = None  # IANA
     with_list_max: int = 1
@@ -255,9 +256,9 @@ class RegisterReads:
 class EnergyReads:
     """Rows of one energy profile as packed little-endian columns: shape C of the ClickHouse facts.
 
-    `times` int64 milliseconds UTC, `statuses` one byte a row (AMR profile status; 0 when the profile has none), each value column int64
-    millionths of a kWh with NO_VALUE for a missing value. A column the profile does not have is empty. All columns that are not
-    empty have the same number of rows.
+    `times` int64 milliseconds UTC, `statuses` one byte a row (AMR profile status; 0 when the profile has none), each
+    value column int64 millionths of a kWh with NO_VALUE for a missing value. A column the profile does not have is
+    empty. All columns that are not empty have the same number of rows.
     """
 
     device_id: str

@@ -1,8 +1,8 @@
 """Every topic of the system, declared once: the map of what moves. `meterlog topics apply` creates and checks them.
 
-Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8). Topics of one `share` must have the
-same number of partitions, fixed at the first apply: Faust hands a worker equal partition numbers of all its inbox topics, and a
-derived record goes to the partition of its input.
+Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8). Topics of one `share`
+must have the same number of partitions, fixed at the first apply: Faust hands a worker equal partition numbers of all
+its inbox topics, and a derived record goes to the partition of its input.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Share(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic: what lies on it, who writes it, how long it is kept (milliseconds; None = compacted, kept for ever)."""
+    """One topic: what lies on it, who writes it, how long it is kept (ms; None = compacted, kept for ever)."""
 
     name: str
     about: str
