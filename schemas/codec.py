@@ -137,6 +137,7 @@ class _Registry:
                 self.by_class[classes[name]] = body
         self._prepared: set[str] = set()
         self._parts: dict[tuple[str, str], _Body] = {}
+        self._plain: dict[str, _Body] = {}
 
     def body(self, name: str) -> _Body:
         body = self.by_name[name]
@@ -147,6 +148,14 @@ class _Registry:
             body.prepare()
             self._prepared.add(body.name)
         return body
+
+    def plain(self, whole: _Body) -> _Body:
+        """The same schema, without the classes bound to its records."""
+        if whole.name not in self._plain:
+            body = _Body(_avsc.extract(whole.published, whole.names), {})
+            body.prepare()
+            self._plain[whole.name] = body
+        return self._plain[whole.name]
 
     def part(self, name: str, field: str) -> _Body:
         """The record that lies in a field of a schema, for itself."""
@@ -244,6 +253,16 @@ def decode(data: bytes) -> Any:
     if entry.body.name.startswith(COMMANDS):
         return Command(value["header"], entry.operation, value["request"])
     return value["header"], value.get("result")
+
+
+def decode_plain(data: bytes) -> tuple[str, dict[str, Any]]:
+    """Full schema name and plain values of any record: for readers that may not import the classes bound to it.
+
+    Records are dicts, in a union of several (name, dict); times are aware datetimes. Raises Unreadable.
+    """
+    entry = _entry(data)
+    value: dict[str, Any] = _registry().plain(entry.body).read(data, HEADER_BYTES, entry.older)
+    return entry.body.name, value
 
 
 def decode_command(data: bytes) -> Command:
