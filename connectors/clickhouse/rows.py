@@ -1,0 +1,263 @@
+"""Records to the rows ClickHouse is sent, pure. Each is checked here, so that none can have a whole insert refused.
+
+A read is one row, however many rows its profile had: the record's packed columns go on as they are, and a materialized
+view expands them (`infra/clickhouse/001_energy_reads.sql`). That is faster than sending ready columns.
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+from schemas import codec
+from schemas.records import NO_VALUE, EnergyReads, Fault, LargeResult, RegisterReads, ResponseHeader
+
+Row = tuple[Any, ...]
+Rows = tuple[tuple[str, Row], ...]  # table and row
+
+# Nothing a meter can have measured lies outside. Each month is a part of the table, so wild times would be many parts.
+EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
+LATEST_MS: Final = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000)
+# The upper bytes of a little-endian time from 2004-11-03 to 2074-07-11: a whole column is checked with three slices.
+_BYTE_5: Final = bytes((1, 2))
+
+PERIODS: Final = {"INTERVAL": b"INTERVAL", "DAILY": b"DAILY", "MONTHLY": b"MONTHLY"}
+INT64_MAX: Final = (1 << 63) - 1
+MAX_DEVICE_BYTES: Final = 256
+ZERO_UUID: Final = bytes(16)
+
+# Columns of the tables as `Target` inserts them; the rows below are in this order.
+COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "energy_reads_in": (
+        "device_id",
+        "period",
+        "received_at",
+        "correlation",
+        "times",
+        "statuses",
+        "packed_import_total",
+        "packed_export_total",
+        "packed_import_rate1",
+        "packed_import_rate2",
+        "packed_export_rate1",
+        "packed_export_rate2",
+    ),
+    "register_reads_in": (
+        "device_id",
+        "captured_at",
+        "received_at",
+        "correlation",
+        "quantities",
+        "units",
+        "packed_values",
+    ),
+    "responses_in": (
+        "device_id",
+        "received_at",
+        "correlation",
+        "correlation_text",
+        "operation",
+        "status",
+        "fault_code",
+        "fault_name",
+        "fault_component",
+        "fault_message",
+        "fault_inner",
+        "fault_field",
+        "attempts",
+        "repeated",
+        "created_at",
+        "settled_at",
+        "result",
+        "large_result",
+        "topic_partition",
+        "topic_offset",
+    ),
+    "large_results_in": ("correlation", "device_id", "operation", "stored_at", "result"),
+}
+
+
+class SetAside(Exception):
+    """A record that cannot be stored, and why: for `dead-letters`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def energy(record: EnergyReads) -> tuple[Row, int]:
+    """One row for `energy_reads_in`, and how many rows it becomes. Raises SetAside."""
+    times = record.times
+    size = len(times)
+    if size % 8:
+        raise SetAside(f"times: {size} bytes, not a multiple of 8")
+    rows = size // 8
+    statuses = record.statuses or bytes(rows)
+    if len(statuses) != rows:
+        raise SetAside(f"statuses: {len(statuses)} rows, times have {rows}")
+    values = (
+        record.import_total,
+        record.export_total,
+        record.import_rate1,
+        record.import_rate2,
+        record.export_rate1,
+        record.export_rate2,
+    )
+    for number, column in enumerate(values):
+        if column and len(column) != size:
+            name = COLUMNS["energy_reads_in"][6 + number].removeprefix("packed_")
+            raise SetAside(f"{name}: {len(column)} bytes, times have {size}")
+    if any(times[7::8]) or any(times[6::8]) or times[5::8].strip(_BYTE_5):
+        _check_each(times)
+    period = PERIODS.get(record.period)
+    if period is None:
+        raise SetAside(f"period: {record.period!r} is none of {', '.join(PERIODS)}")
+    row = (
+        device(record.device_id),
+        period,
+        moment(record.received_at, "received_at"),
+        correlation(record.correlation_id),
+        times,
+        statuses,
+        *values,
+    )
+    return row, rows
+
+
+def registers(record: RegisterReads) -> tuple[Row, int]:
+    """One row for `register_reads_in`, and how many rows it becomes. Raises SetAside."""
+    values = [NO_VALUE if each.value is None else each.value for each in record.registers]
+    for each in record.registers:
+        if each.value is not None and not -INT64_MAX <= each.value <= INT64_MAX:
+            raise SetAside(f"value of {each.quantity}: {each.value} is not a 64-bit number of millionths")
+        if not each.quantity:
+            raise SetAside("quantity: empty")
+    row = (
+        device(record.device_id),
+        moment(record.captured_at, "captured_at"),
+        moment(record.received_at, "received_at"),
+        correlation(record.correlation_id),
+        [each.quantity.encode() for each in record.registers],
+        [each.unit.encode() for each in record.registers],
+        struct.pack(f"<{len(values)}q", *values),
+    )
+    return row, len(values)
+
+
+def response(header: ResponseHeader, result: Any, partition: int, offset: int) -> Row:
+    """One row for `responses_in`. Raises SetAside.
+
+    A correlation id that is no UUID is kept as text: its rejection is an outcome as well.
+    """
+    fault = header.fault or Fault(code=0, name="", component="", message="")
+    try:
+        identity, text = correlation(header.correlation_id), b""
+    except SetAside:
+        identity, text = ZERO_UUID, header.correlation_id.encode()
+    return (
+        device(header.device_id),
+        moment(header.received_at, "received_at"),
+        identity,
+        text,
+        header.operation.encode(),
+        header.status.value.encode(),
+        None if header.fault is None else fault.code,
+        fault.name.encode(),
+        fault.component.encode(),
+        fault.message.encode(),
+        (fault.inner or "").encode(),
+        (fault.field or "").encode(),
+        min(max(header.attempts, 0), 65_535),
+        header.repeated,
+        # The caller's clock may say anything; that is no reason to lose the outcome.
+        header.created_at if header.created_at and EARLIEST_MS <= header.created_at < LATEST_MS else None,
+        moment(header.settled_at, "settled_at"),
+        b"" if result is None else as_json(result),
+        (header.large_result or "").encode(),
+        partition,
+        offset,
+    )
+
+
+def large_result(record: LargeResult, stored_at: int) -> Row:
+    """One row for `large_results_in`; `stored_at` is the append time of the record. Raises SetAside."""
+    try:
+        result = codec.decode_result(record.operation, record.result)
+    except codec.Unreadable as error:
+        raise SetAside(f"result of {record.operation}: {error.reason}") from error
+    except LookupError as error:
+        raise SetAside(f"operation: {record.operation!r} has no schema here") from error
+    return (
+        correlation(record.correlation_id),
+        device(record.device_id),
+        record.operation.encode(),
+        moment(stored_at, "append time"),
+        as_json(result),
+    )
+
+
+def device(identification: str) -> bytes:
+    """A device identification as bytes. Raises SetAside when it is empty or absurdly long."""
+    data = identification.encode()
+    if not 0 < len(data) <= MAX_DEVICE_BYTES:
+        raise SetAside(f"device_id: {len(data)} bytes, 1 to {MAX_DEVICE_BYTES} are allowed")
+    return data
+
+
+def moment(millis: int, name: str) -> int:
+    """A plausible time in milliseconds. Raises SetAside."""
+    if not EARLIEST_MS <= millis < LATEST_MS:
+        raise SetAside(f"{name}: {millis} ms is not between 2000 and 2100")
+    return millis
+
+
+def correlation(text: str) -> bytes:
+    """The 16 bytes of ClickHouse's UUID: two little-endian 64-bit halves, the upper first. Raises SetAside."""
+    try:
+        data = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        data = b""
+    if len(data) != 16 or len(text) != 36:
+        raise SetAside(f"correlation_id: {text[:64]!r} is not a UUID")
+    return data[7::-1] + data[:7:-1]
+
+
+def as_json(value: Any) -> bytes:
+    """JSON of decoded values, UTF-8: times as ISO 8601 in UTC, decimals as exact text, bytes as hex.
+
+    A record of a union is an object whose `type` is the record's name.
+    """
+    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _plain(each) for key, each in value.items()}
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is str and type(value[1]) is dict:
+        return {"type": value[0].rpartition(".")[2], **_plain(value[1])}
+    if type(value) in _JSON:
+        return _JSON[type(value)](value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def _number(value: float) -> float | str:
+    return value if value - value == 0 else repr(value)  # JSON has no NaN and no infinity
+
+
+_JSON: Final[dict[type, Callable[[Any], Any]]] = {
+    datetime: lambda value: value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    date: date.isoformat,
+    Decimal: lambda value: format(value, "f"),
+    bytes: bytes.hex,
+    float: _number,
+}
+
+
+def _check_each(times: bytes) -> None:
+    for row, (millis,) in enumerate(struct.iter_unpack("<q", times)):
+        moment(millis, f"time of row {row}")
