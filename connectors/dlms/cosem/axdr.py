@@ -14,7 +14,8 @@ A value is `Data(tag, value)`: the tag keeps what an operation may have to print
 | float32, float64 | float |
 | compact-array | `CompactArray(description, items)` of `compact.py` |
 
-Decoding is bounded: nesting by MAX_DEPTH, elements by the bytes there are. It raises RemoteProtocolError only; encoding LocalProtocolError only.
+Decoding is bounded: nesting by MAX_DEPTH, elements by the bytes there are. It raises RemoteProtocolError only; encoding
+LocalProtocolError only.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def encode_length(length: int) -> bytes:
 
 
 def read_length(buffer: bytes, at: int) -> tuple[int, int]:
-    """The length at `at`, and where what it measures begins. IndexError when cut off; callers turn it into the engine's error."""
+    """The length at `at`, and where what it measures begins. IndexError when cut off; callers turn it into the engine's
+    error."""
     first = buffer[at]
     if first < 0x80:
         return first, at + 1
@@ -251,12 +253,12 @@ def _encode_rare(tag: int, value: Any) -> bytes:
     if tag == 4:
         return b"\x04" + encode_length(len(value)) + bytes_of(value)
     if tag == 10 or tag == 12:
-        raw = value.encode("latin-1" if tag == 10 else "utf-8")
+        raw: bytes = value.encode("latin-1" if tag == 10 else "utf-8")
         return bytes((tag,)) + encode_length(len(raw)) + raw
     if tag in RAW_LENGTHS:
         if len(value) != RAW_LENGTHS[tag]:
             raise LocalProtocolError(f"{Tag(tag).name} takes {RAW_LENGTHS[tag]} bytes, not {len(value)}")
-        return bytes((tag,)) + value
+        return bytes((tag,)) + bytes(value)
     if tag == 19:
         from . import compact
 

@@ -20,7 +20,7 @@ class TypeDescription(NamedTuple):
     }"""
 
     tag: int
-    count: int = 0
+    elements: int = 0
     members: tuple[TypeDescription, ...] = ()
 
 

@@ -37,8 +37,8 @@ class ClockStatus(IntFlag):
 class CosemDateTime:
     """The fields as sent; None is "not specified".
 
-    `month` may be 0xFD (DST end) or 0xFE (DST begin), `day` 0xFD (last but one of the month) or 0xFE (last); `weekday` 1 is Monday;
-    `deviation` in minutes; `status` the clock status byte.
+    `month` may be 0xFD (DST end) or 0xFE (DST begin), `day` 0xFD (last but one of the month) or 0xFE (last); `weekday`
+    1 is Monday; `deviation` in minutes; `status` the clock status byte.
     """
 
     year: int | None = None
@@ -56,23 +56,31 @@ class CosemDateTime:
     def from_bytes(cls, raw: bytes) -> CosemDateTime:
         """The 12 bytes of a date-time, without tag and length.
 
-        Raises RemoteProtocolError when they are not 12, or the deviation is neither not specified nor in -720..720 minutes.
+        Raises RemoteProtocolError when they are not 12, or the deviation is neither not specified nor in -720..720
+        minutes.
         """
         if len(raw) != 12:
             raise RemoteProtocolError(f"a date-time is 12 bytes, not {len(raw)}")
-        year, *fields, deviation, status = _LAYOUT.unpack(raw)
+        year, month, day, weekday, hour, minute, second, hundredths, deviation, status = _LAYOUT.unpack(raw)
         if deviation not in DEVIATIONS and deviation != -0x8000:
             raise RemoteProtocolError(f"deviation of {deviation} minutes lies outside -720..720")
         return cls(
             None if year == 0xFFFF else year,
-            *[None if field == 0xFF else field for field in fields],
+            _specified(month),
+            _specified(day),
+            _specified(weekday),
+            _specified(hour),
+            _specified(minute),
+            _specified(second),
+            _specified(hundredths),
             None if deviation == -0x8000 else deviation,
-            None if status == 0xFF else status,
+            _specified(status),
         )
 
     @classmethod
     def from_datetime(cls, moment: datetime) -> CosemDateTime:
-        """An aware datetime in the zone the meter lives in: deviation and DST bit are that zone's; weekday stays not specified.
+        """An aware datetime in the zone the meter lives in: deviation and DST bit are that zone's; weekday stays not
+        specified.
 
         Raises LocalProtocolError for a naive datetime, or an offset that is not whole minutes within 720.
         """
@@ -116,7 +124,8 @@ class CosemDateTime:
     def instant(self) -> datetime | None:
         """The UTC datetime, or None unless date, hour, minute and deviation are all specified.
 
-        Seconds and hundredths not specified count as 0; the weekday is ignored. None also for a date that does not exist.
+        Seconds and hundredths not specified count as 0; the weekday is ignored. None also for a date that does not
+        exist.
         """
         if self.deviation is None:
             return None
@@ -144,8 +153,13 @@ class CosemDateTime:
             return None
 
 
+def _specified(field: int) -> int | None:
+    return None if field == 0xFF else field
+
+
 def epoch_seconds(raw: bytes) -> int | None:
-    """Seconds since 1970 of a 12-byte date-time: `CosemDateTime.from_bytes(raw).instant()` for many rows, hundredths cut off.
+    """Seconds since 1970 of a 12-byte date-time: `CosemDateTime.from_bytes(raw).instant()` for many rows, hundredths
+    cut off.
 
     None when it stands for no instant. Raises RemoteProtocolError as `from_bytes` does.
     """

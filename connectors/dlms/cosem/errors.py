@@ -1,14 +1,14 @@
 """Everything this engine can raise, sorted by who broke the rules; nothing else leaves it, whatever bytes arrive.
 
-    CosemError
-    +-- LocalProtocolError      the caller: wrong order, value that does not fit its type, request above the meter's PDU size
-    |   +-- CounterExhausted    the range of invocation counters is used up: the association ends, to be opened with a new range
-    +-- RemoteProtocolError     the peer: malformed bytes, or anything weaker than what was negotiated; the association is dead
-    |   +-- SecurityViolation   bad tag, replay, downgrade, plain APDU, wrong challenge answer, foreign system title
-    +-- AssociationRefused      the AARE said no: result, diagnostic
-    +-- AccessRefused           the meter said no to a get, set or action: its result code; the association goes on
-    +-- ExceptionResponse       the meter refused the whole APDU: state, service, expected counter; the association may go on
-    +-- ServiceError            confirmed-service-error: service, kind, value
+CosemError
++-- LocalProtocolError      the caller: wrong order, value that does not fit its type, request above the meter's PDU
+|   +-- CounterExhausted    the range of counters is used up: open again with a new range
++-- RemoteProtocolError     the peer: malformed bytes, or anything weaker than negotiated; the association is dead
+|   +-- SecurityViolation   bad tag, replay, downgrade, plain APDU, wrong challenge answer, foreign system title
++-- AssociationRefused      the AARE said no: result, diagnostic
++-- AccessRefused           the meter said no to a get, set or action: its result code; the association goes on
++-- ExceptionResponse       the meter refused the whole APDU: state, service, expected counter; it may go on
++-- ServiceError            confirmed-service-error: service, kind, value
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class AssociationRefused(CosemError):
     def __init__(self, result: int, diagnostic: int, source: str = "user") -> None:
         kind = {1: "rejected permanent", 2: "rejected transient"}.get(result, f"result {result}")
         names = USER_DIAGNOSTICS if source == "user" else PROVIDER_DIAGNOSTICS
-        super().__init__(f"association refused: {kind}, {source} diagnostic {diagnostic} ({names.get(diagnostic, '?')})")
+        super().__init__(
+            f"association refused: {kind}, {source} diagnostic {diagnostic} ({names.get(diagnostic, '?')})"
+        )
         self.result = result
         self.diagnostic = diagnostic
         self.source = source
@@ -70,7 +72,8 @@ class AccessRefused(CosemError):
 class ExceptionResponse(CosemError):
     """exception-response D8: the peer refused the APDU as a whole.
 
-    `counter` is the invocation counter the peer expects, only with service error 6; it comes in clear, so it is a hint, not a proof.
+    `counter` is the invocation counter the peer expects, only with service error 6; it comes in clear, so it is a hint,
+    not a proof.
     """
 
     def __init__(self, state: int, service: int, counter: int | None = None) -> None:

@@ -49,7 +49,8 @@ class Selection(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def obis(code: str) -> bytes:
-    """The six bytes of `1.0.99.1.0.255` (also written `1-0:99.1.0.255`). Raises LocalProtocolError when it is not six numbers 0..255."""
+    """The six bytes of `1.0.99.1.0.255` (also written `1-0:99.1.0.255`). Raises LocalProtocolError when it is not six
+    numbers 0..255."""
     parts = code.replace("-", ".").replace(":", ".").split(".")
     try:
         if len(parts) == 6:
@@ -101,18 +102,22 @@ def capture_object(column: Attribute, data_index: int = 0) -> Data:
 def by_range(
     start: datetime | bytes, end: datetime | bytes, columns: Sequence[Data] = (), restricting: Attribute = CLOCK_TIME
 ) -> Selection:
-    """Selector 1 of a profile buffer: rows from `start` to `end`, both included; no `columns` is all of them (meter-model 11.1).
+    """Selector 1 of a profile buffer: rows from `start` to `end`, both included; no `columns` is all of them
+    (meter-model 11.1).
 
     Datetimes are aware and in the meter's zone; 12 bytes are sent as they are. `columns` are capture objects.
     """
-    bounds = [value if isinstance(value, bytes) else CosemDateTime.from_datetime(value).to_bytes() for value in (start, end)]
+    bounds = [
+        value if isinstance(value, bytes) else CosemDateTime.from_datetime(value).to_bytes() for value in (start, end)
+    ]
     return Selection(
         1, structure(capture_object(restricting), octet_string(bounds[0]), octet_string(bounds[1]), array(*columns))
     )
 
 
 def by_entry(first: int, last: int = 0, first_column: int = 1, last_column: int = 0) -> Selection:
-    """Selector 2 of a profile buffer: entries from 1, both ends included, `last` 0 is the last there is (meter-model 11.2)."""
+    """Selector 2 of a profile buffer: entries from 1, both ends included, `last` 0 is the last there is (meter-model
+    11.2)."""
     return Selection(
         2,
         structure(

@@ -1,8 +1,9 @@
-"""Profile buffers, fast: an array of thousands of equal structures becomes a list of tuples (platform-facts, row decoding).
+"""Profile buffers, fast: an array of thousands of equal structures becomes a list of tuples (platform-facts, row
+decoding).
 
-Row one is read element by element and gives a layout: where the tag and length bytes stand, and one struct for what is between. If
-those bytes stand in every row (one strided slice each), `struct.iter_unpack` reads all rows at once. Whatever does not fit, such as
-null-data for a repeated clock, falls back to the generic decoder, with the same result.
+Row one is read element by element and gives a layout: where the tag and length bytes stand, and one struct for what is
+between. If those bytes stand in every row (one strided slice each), `struct.iter_unpack` reads all rows at once.
+Whatever does not fit, such as null-data for a repeated clock, falls back to the generic decoder, with the same result.
 """
 
 from __future__ import annotations
@@ -16,13 +17,28 @@ from .axdr import read_length
 from .errors import RemoteProtocolError
 
 Row = tuple[Any, ...]
-_CODES = {3: "?", 5: "i", 6: "I", 13: "b", 15: "b", 16: "h", 17: "B", 18: "H", 20: "q", 21: "Q", 22: "B", 23: "f", 24: "d"}
+_CODES = {
+    3: "?",
+    5: "i",
+    6: "I",
+    13: "b",
+    15: "b",
+    16: "h",
+    17: "B",
+    18: "H",
+    20: "q",
+    21: "Q",
+    22: "B",
+    23: "f",
+    24: "d",
+}
 _RAW = {25: 12, 26: 5, 27: 4}
 _WIDTHS = {tag: Struct(">" + code).size for tag, code in _CODES.items()}
 
 
 class Layout(NamedTuple):
-    """Shape of one row: `skeleton` as (offset, byte) of every tag and length byte, `body` reads the values, `size` in bytes."""
+    """Shape of one row: `skeleton` as (offset, byte) of every tag and length byte, `body` reads the values, `size` in
+    bytes."""
 
     skeleton: tuple[tuple[int, int], ...]
     body: Struct
@@ -32,7 +48,8 @@ class Layout(NamedTuple):
 def decode_rows(buffer: bytes) -> list[Row]:
     """The rows of a profile buffer (A-XDR array of structure), values as `axdr.plain` gives them.
 
-    An empty array gives an empty list. Raises RemoteProtocolError when the bytes are malformed, or not an array of structures.
+    An empty array gives an empty list. Raises RemoteProtocolError when the bytes are malformed, or not an array of
+    structures.
     """
     if len(buffer) > 2 and buffer[0] == 1:
         count, start = read_length(buffer, 1)

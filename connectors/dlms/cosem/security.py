@@ -1,8 +1,9 @@
-"""Security suite 0: AES-GCM-128 with 12-byte tags, GMAC for HLS5, RFC 3394 key wrap, invocation counters (meter-model 3).
+"""Security suite 0: AES-GCM-128 with 12-byte tags, GMAC for HLS5, RFC 3394 key wrap, invocation counters (meter-model
+3).
 
-`cryptography`'s AESGCM keeps the key schedule but knows only 16-byte tags. GCM enciphers with a counter stream, so enciphering the
-ciphertext gives the plaintext back, and enciphering that again gives the tag to compare: two calls on a kept context take a third of the
-time of one on a new `Cipher`.
+`cryptography`'s AESGCM keeps the key schedule but knows only 16-byte tags. GCM enciphers with a counter stream, so
+enciphering the ciphertext gives the plaintext back, and enciphering that again gives the tag to compare: two calls on a
+kept context take a third of the time of one on a new `Cipher`.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Keys:
     def unprotect(self, title: bytes, sealed: bytes, control: int = BOTH) -> tuple[int, bytes]:
         """Counter and plaintext of what the sender with `title` sealed.
 
-        Raises SecurityViolation when it is shorter than its parts, its security control is not exactly `control`, or its tag is
-        wrong. Whether the counter rises is the caller's to check.
+        Raises SecurityViolation when it is shorter than its parts, its security control is not exactly `control`, or
+        its tag is wrong. Whether the counter rises is the caller's to check.
         """
         if len(sealed) < 5 + (TAG_LENGTH if control & AUTHENTICATED else 0):
             raise SecurityViolation(f"ciphered APDU of {len(sealed)} bytes is too short")

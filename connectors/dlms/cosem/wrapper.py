@@ -40,7 +40,8 @@ class WpduReader:
     def next(self) -> Wpdu | None:
         """The next whole WPDU, or None while it is incomplete.
 
-        Raises RemoteProtocolError for another version or an APDU above `limit`; the stream cannot be read any further then.
+        Raises RemoteProtocolError for another version or an APDU above `limit`; the stream cannot be read any further
+        then.
         """
         buffer = self._buffer
         if len(buffer) < 8:
