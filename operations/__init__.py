@@ -7,7 +7,7 @@ a function decorated with `operation`: `steps(request, meter) -> Steps[Result]`,
 command line, worker dispatch, documentation) comes from here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -16,13 +16,18 @@ from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
+from operations._build import build
+from operations._errors import Rejected
 from operations._meter import Device, Meter
+from operations._profile import Profile, not_in_profile
 from operations._steps import Steps
+from schemas.records import CommandHeader, EnergyReads, RegisterReads
 
-__all__ = ["Device", "Meter", "Operation", "catalogue", "operation"]
+__all__ = ["Device", "Meter", "Operation", "build_request", "catalogue", "operation"]
 
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
 DecideFunction = Callable[[Any, Device], None]
+ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +36,9 @@ class Operation:
 
     `needs`: profile tags without which the answer is Rejected 416 before a socket opens. `repeatable`: may be sent
     again blindly when the answer was lost. `seconds`: longest time it may take with the meter. `frames`: APDUs the
-    client may send, and so counters it may use. `connects`: false when no meter is called.
+    client may send for it (association, blocks and release included), and so counters it may use. `connects`: false
+    when no meter is called. `reads(header, result, received_at)`: what of the result is read records, for the reads
+    topics.
     """
 
     name: str
@@ -44,7 +51,14 @@ class Operation:
     seconds: int
     frames: int
     connects: bool
+    reads: ReadsFunction | None
     summary: str
+
+    def check(self, profile: Profile) -> None:
+        """Raises Rejected 416 when the profile lacks an object this operation cannot do without."""
+        for tag in self.needs:
+            if tag not in profile:
+                raise not_in_profile(profile, tag)
 
 
 _found: dict[str, Operation] = {}
@@ -59,6 +73,7 @@ def operation(
     frames: int,
     connects: bool = True,
     decide: DecideFunction | None = None,
+    reads: ReadsFunction | None = None,
 ) -> Callable[[StepsFunction], StepsFunction]:
     """Put the decorated conversation into the catalogue. Its annotations name the request and the result.
 
@@ -84,6 +99,7 @@ def operation(
             seconds=seconds,
             frames=frames,
             connects=connects,
+            reads=reads,
             summary=(getdoc(module) or "").split("\n", 1)[0],
         )
         return steps
@@ -98,3 +114,14 @@ def catalogue() -> Mapping[str, Operation]:
         if not module.name.startswith("_") and not module.ispkg:
             import_module(f"{__name__}.{module.name}")
     return MappingProxyType(dict(sorted(_found.items())))
+
+
+def build_request(name: str, values: Mapping[str, Any]) -> Any:
+    """The Request of an operation, checked, from a decoded record or from the words of a command line (`_build`).
+
+    Raises Rejected: 407 for an operation that is not in the catalogue, otherwise naming the field and the reason.
+    """
+    found = catalogue().get(name)
+    if found is None:
+        raise Rejected(f"{name!r} is no operation", field="operation", code=407, name="UNSUPPORTED_DEVICE_ACTION")
+    return build(found.request, values)

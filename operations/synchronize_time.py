@@ -1,36 +1,45 @@
-"""Set the meter's clock to now in a time zone, and remember the zone for the device (reference operations-reading
-4.1).
+"""Set the meter's clock to now in a time zone, and remember the zone for the device.
+
+Reference operations-reading 4.1. The zone is remembered when the meter took the time, not before. A meter logs the
+step itself (event 4 with the old time, 5 with the new) when it exceeds its limit.
 """
 
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from operations import Meter, operation
 from operations._cosem_time import encode_local
 from operations._data import Data, Tag
-from operations._errors import Rejected
+from operations._rules import check_zone, electricity_meter
 from operations._steps import Answer, Now, Set, Steps
 from schemas.records import TimeZoneSet
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    time_zone: str = "UTC"  # IANA zone id
+    """`time_zone`: IANA id. Raises Rejected for any other."""
+
+    time_zone: str
 
     def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise Rejected(f"{self.time_zone!r} is not an IANA time zone", field="time_zone") from None
+        check_zone(self.time_zone)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    pass
+    """Nothing to tell: that there is a result says the clock is set."""
 
 
-@operation("SynchronizeTime", needs=("CLOCK",), repeatable=True, seconds=30, frames=4)
+@operation(
+    "SynchronizeTime",
+    needs=("CLOCK",),
+    repeatable=True,  # a repeat sets the time of the repeat
+    seconds=30,
+    frames=4,  # association 2, set, release
+    decide=electricity_meter,
+)
 def steps(request: Request, meter: Meter) -> Steps[Result]:
+    """The refusal of the set (MeterRefused) passes through."""
     now = yield Now()
     moment = encode_local(now.astimezone(ZoneInfo(request.time_zone)))
     yield Set(meter.profile["CLOCK"].at(2), Data(Tag.OCTET_STRING, moment))

@@ -1,0 +1,23 @@
+"""What several operations refuse alike, before anything is sent."""
+
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from operations._errors import Rejected
+from operations._meter import Device
+
+ELECTRICITY = "SMART_METER_E"
+
+
+def electricity_meter(request: Any, device: Device) -> None:
+    """Only an electricity meter has an association; M-Bus meters hang on one (operations-reading 6.1)."""
+    if device.device_type and device.device_type != ELECTRICITY:
+        raise Rejected(f"{device.device_type} has no association of its own; ask its gateway", field="device_id")
+
+
+def check_zone(time_zone: str, field: str = "time_zone") -> None:
+    """Raises Rejected for what is not an IANA zone (operations-reading 4.1, Advice)."""
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Rejected(f"{time_zone!r} is not an IANA time zone", field=field) from None

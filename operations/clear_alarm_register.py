@@ -1,0 +1,45 @@
+"""Set the alarm registers of the meter to zero.
+
+Reference operations-reading 10.3. Registers 1, 2, 3 in this order, those the profile has; the first refusal ends it:
+earlier ones stay cleared, later ones are untouched. Never repeated blindly: a repeat would destroy alarms that came
+in between, unread.
+"""
+
+from dataclasses import dataclass
+
+from operations import Meter, operation
+from operations._alarms import REGISTERS
+from operations._data import Data, Tag
+from operations._rules import electricity_meter
+from operations._steps import Answer, Set, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Nothing to say: all registers of the profile are cleared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The numbers of the registers that are zero now."""
+
+    cleared: tuple[int, ...]
+
+
+@operation(
+    "ClearAlarmRegister",
+    needs=("ALARM_REGISTER_1",),
+    repeatable=False,
+    seconds=30,
+    frames=6,  # association 2, three sets, release
+    decide=electricity_meter,
+)
+def steps(request: Request, meter: Meter) -> Steps[Result]:
+    """The first refusal (MeterRefused, naming the register's attribute) passes through."""
+    cleared: list[int] = []
+    for register in REGISTERS:
+        tag = f"ALARM_REGISTER_{register}"
+        if tag in meter.profile:
+            yield Set(meter.profile[tag].at(2), Data(Tag.DOUBLE_LONG_UNSIGNED, 0))
+            cleared.append(register)
+    return Answer(Result(tuple(cleared)))
