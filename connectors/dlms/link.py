@@ -1,8 +1,8 @@
 """One TCP connection to one meter: connect, send, receive, each within its time, and closed whatever happens.
 
-The wrapper (meter-model 1.2) is cut by `cosem/`; this file moves bytes, and turns what the network does into `Unreachable`
-with the codes of `operations-managing.md` 2.16. It also holds the rule that no frame leaves after a job's deadline
-(design, section 5): `Link.send` is the only way to a meter, and it looks at a clock that counts suspension.
+The wrapper (meter-model 1.2) is cut by `cosem/`; this file moves bytes, and turns what the network does into
+`Unreachable` with the codes of `operations-managing.md` 2.16. It also holds the rule that no frame leaves after a job's
+deadline (design, section 5): `Link.send` is the only way to a meter, and it looks at a clock that counts suspension.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Deadline:
 
     @classmethod
     def at_wall(cls, milliseconds: int) -> "Deadline":
-        """From a moment since 1970, by the two clocks as they stand now: a later step of the wall clock moves nothing."""
+        """From a moment since 1970, by both clocks as they stand now: a later step of the wall clock moves nothing."""
         return cls(time.clock_gettime(time.CLOCK_BOOTTIME) + milliseconds / 1000 - time.time())
 
     @property
@@ -92,7 +92,7 @@ class Link(asyncio.Protocol):
         self.sent += len(data)
 
     async def receive(self, seconds: float) -> bytes:
-        """The next bytes, as TCP delivers them. Raises Unreachable: none within `seconds`, or the connection is lost."""
+        """The next bytes, as TCP delivers them. Raises Unreachable: none in `seconds`, or the connection is lost."""
         if not self._pending and self._lost is None:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()

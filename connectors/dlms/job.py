@@ -1,0 +1,325 @@
+"""One job carried out: its commands in one association, and what became of each.
+
+Everything that can happen to a command ends here as one `Ended` with its `Fault`; nothing is raised. Knows no Kafka:
+the worker gives it the job and takes `Carried` away.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from connectors.dlms import cosem
+from connectors.dlms.keys import Keys
+from connectors.dlms.link import Deadline, Link
+from connectors.dlms.opening import client_settings, counters, meter_of, no_meter
+from connectors.dlms.session import (
+    Local,
+    OutOfStep,
+    Session,
+    Times,
+    associate,
+    carry_out_local,
+    drive,
+    operation_error,
+)
+from operations import Operation, build_request, catalogue
+from operations._errors import OperationError, Rejected, Unreachable
+from operations._profile import PUBLIC_CLIENT, not_in_profile
+from operations._steps import Answer, Attribute, Get, Set, Step
+from schemas import codec
+from schemas.records import (
+    CommandEnded,
+    Ended,
+    Fault,
+    Job,
+    JobAttempting,
+    JobCommand,
+    JobEnded,
+    Registration,
+    Security,
+)
+
+_LAST_COUNTER: Final = Attribute(1, bytes((0, 0, 43, 1, 0, 255)), 2)
+_COUNTED: Final = "SMR"  # protocol whose meters show the counter they accepted last (reference 2.11)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every job of a worker uses. `title`: the client's system title, 8 bytes, one for the whole head-end."""
+
+    worker: str
+    keys: Keys
+    title: bytes
+    times: Times
+    pool: Executor
+    attempting: Callable[[JobAttempting, int], Awaitable[None]]
+    """Publish to the job's partition, and return when the broker has acknowledged it."""
+
+
+@dataclass(slots=True)
+class Carried:
+    """What a job came to. `results` holds each result's Avro body by correlation id, not yet in `ended`; `operations`
+    the name of what was asked.
+    """
+
+    ended: JobEnded
+    reads: list[object] = field(default_factory=list)
+    results: dict[str, bytes] = field(default_factory=dict)
+    operations: dict[str, str] = field(default_factory=dict)
+    sent: int = 0
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    operation: Operation
+    request: Any
+    command: codec.Command
+
+
+async def carry_out(job: Job, partition: int, desk: Desk) -> Carried:
+    """Do what the job asks. Cancelled (the worker stops), it ends what is under way and still returns."""
+    return await _Run(job, partition, desk).carry_out()
+
+
+def not_started(job: Job, worker: str) -> JobEnded:
+    """The end of a job that was given up before its first line."""
+    ended = tuple(CommandEnded(command.correlation_id, Ended.NOT_STARTED) for command in job.commands)
+    return JobEnded(job.device_id, job.number, worker, _now(), _now(), False, job.counter_from, None, ended)
+
+
+class _Run:
+    def __init__(self, job: Job, partition: int, desk: Desk) -> None:
+        self._job, self._partition, self._desk = job, partition, desk
+        self._deadline = Deadline.at_wall(job.deadline)
+        self._stack = AsyncExitStack()
+        self._session: Session | None = None
+        self._never_open: OperationError | None = None
+        self._over = False  # nothing more is asked of the meter
+        self._counter: cosem.InvocationCounter | None = None
+        self._floor: int | None = None
+        self._links: list[Link] = []
+        self._reads: list[object] = []
+        self._results: dict[str, bytes] = {}
+
+    async def carry_out(self) -> Carried:
+        job, started_at = self._job, _now()
+        ended = [await self._command(command) for command in job.commands]
+        try:
+            await self._stack.aclose()
+        except asyncio.CancelledError:
+            _uncancel()
+        record = JobEnded(
+            device_id=job.device_id,
+            number=job.number,
+            worker=self._desk.worker,
+            started_at=started_at,
+            ended_at=_now(),
+            reached=any(link.received for link in self._links),
+            counter_next=self._counter.next if self._counter else job.counter_from,
+            counter_floor=self._floor,
+            commands=tuple(ended),
+        )
+        sent, received = sum(link.sent for link in self._links), sum(link.received for link in self._links)
+        operations = {command.correlation_id: command.operation for command in job.commands}
+        return Carried(record, self._reads, self._results, operations, sent, received)
+
+    async def _command(self, command: JobCommand) -> CommandEnded:
+        correlation_id = command.correlation_id
+        try:
+            plan = self._plan(command)
+        except OperationError as error:
+            return CommandEnded(correlation_id, Ended.FAILED, error.fault())
+        if plan.operation.connects and self._never_open is not None:
+            return self._failed(plan, self._never_open, written=False)
+        if plan.operation.connects and (self._over or self._deadline.left <= 0):
+            return CommandEnded(correlation_id, Ended.NOT_STARTED)
+        writes = self._session.writes if self._session else 0
+        failure: OperationError
+        try:
+            return self._succeeded(plan, await self._converse(plan))
+        except asyncio.CancelledError:
+            _uncancel()
+            self._over = True
+            failure = Unreachable("the worker is stopping")
+        except OperationError as error:
+            failure = error
+        except Exception as bug:
+            # Of an operation or of ours. Its text may quote what it was given, so the log gets the type and place only.
+            _log.error("command_failed", operation=command.operation, error=type(bug).__name__, where=_place(bug))
+            failure = OperationError(f"{command.operation} failed inside the worker: {type(bug).__name__}")
+        written = self._session is not None and self._session.writes > writes
+        return self._failed(plan, failure, written=written)
+
+    def _plan(self, command: JobCommand) -> _Plan:
+        """The operation and its request, checked before anything connects. Raises OperationError."""
+        operation = catalogue().get(command.operation)
+        if operation is None:
+            reason = f"this worker does not know {command.operation!r}"
+            raise Rejected(reason, field="operation", code=407, name="UNSUPPORTED_DEVICE_ACTION")
+        try:
+            decoded = codec.decode_command(command.command)
+        except codec.Unreadable as unreadable:
+            raise Rejected(f"the command cannot be read: {unreadable.reason}", field="command") from None
+        request = build_request(command.operation, decoded.request)
+        registration = self._job.registration
+        if registration is not None:
+            meter = meter_of(self._job.device_id, registration)
+            for tag in operation.needs:
+                if tag not in meter.profile:
+                    raise not_in_profile(meter.profile, tag)
+        elif operation.connects:
+            raise Rejected("the device is not known", field="device_id", code=201, name="UNKNOWN_DEVICE")
+        return _Plan(operation, request, decoded)
+
+    async def _converse(self, plan: _Plan) -> Answer[Any]:
+        operation, registration = plan.operation, self._job.registration
+        if not operation.connects:
+            meter = (
+                no_meter(self._job.device_id) if registration is None else meter_of(self._job.device_id, registration)
+            )
+            return await drive(operation.steps(plan.request, meter), self._local)
+        assert registration is not None
+        session = await self._opened(registration)
+        told = operation.repeatable
+
+        async def step(step: Step) -> Any:
+            nonlocal told
+            if isinstance(step, Local):
+                return await self._local(step)
+            if isinstance(step, Set) and not told:
+                told = True
+                await self._attempting(plan)
+            return await session.carry_out(step)
+
+        try:
+            return await drive(operation.steps(plan.request, meter_of(self._job.device_id, registration)), step)
+        except OutOfStep as error:
+            self._floor = error.expected if error.expected is not None else self._floor
+            raise
+        finally:
+            self._over = not session.usable
+
+    async def _local(self, step: Step) -> Any:
+        if not isinstance(step, Local):
+            raise OperationError(f"{type(step).__name__} asks a meter, but the operation says it connects to none")
+        return await carry_out_local(step, self._desk.keys, self._desk.pool)
+
+    async def _attempting(self, plan: _Plan) -> None:
+        correlation_id = plan.command.header.correlation_id
+        record = JobAttempting(self._job.device_id, self._job.number, correlation_id, _now())
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline.left)):
+                await self._desk.attempting(record, self._partition)
+        except TimeoutError:
+            raise Unreachable("the attempt could not be announced before the job's deadline") from None
+
+    def _succeeded(self, plan: _Plan, answer: Answer[Any]) -> CommandEnded:
+        header, operation = plan.command.header, plan.operation
+        self._results[header.correlation_id] = codec.encode_result(operation.name, answer.result)
+        if operation.reads is not None:
+            self._reads.extend(operation.reads(header, answer.result, _now()))
+        return CommandEnded(header.correlation_id, Ended.SUCCESSFUL, facts=answer.facts)
+
+    def _failed(self, plan: _Plan, error: OperationError, *, written: bool) -> CommandEnded:
+        if not error.retriable:
+            ended = Ended.FAILED
+        elif written and not plan.operation.repeatable:
+            ended = Ended.UNKNOWN  # it may have been done: never a blind resend
+        else:
+            ended = Ended.RETRIABLE
+        fault: Fault = error.fault()
+        return CommandEnded(plan.command.header.correlation_id, ended, fault)
+
+    async def _opened(self, registration: Registration) -> Session:
+        if self._session is not None:
+            return self._session
+        try:
+            self._session = await self._open(registration)
+        except OperationError as error:
+            self._never_open = error
+            raise
+        return self._session
+
+    async def _open(self, registration: Registration) -> Session:
+        """The job's association; once more under a higher counter when the meter asks for one (reference 2.11)."""
+        settings = client_settings(registration, self._job.device_id, self._desk.keys, self._desk.title)
+        if registration.security is Security.NONE:
+            self._counter = None
+            return await self._associate(registration, settings, None)
+        self._counter = counters(self._job.counter_from, self._job.counter_to)
+        try:
+            return await self._associate(registration, settings, self._counter)
+        except OutOfStep as stale:
+            floor = await self._expected(registration, stale)
+            if floor is None or floor <= self._counter.next:
+                raise  # in step: it had another reason
+            self._floor = floor
+            if floor > self._job.counter_to:
+                raise  # retriable: the streams give a range above the floor
+        self._counter = counters(self._floor, self._job.counter_to)
+        await asyncio.sleep(self._desk.times.counter)
+        return await self._associate(registration, settings, self._counter)
+
+    async def _expected(self, registration: Registration, stale: OutOfStep) -> int | None:
+        """The lowest counter the meter takes, as far as it can be told; read without security, so a hint."""
+        if registration.protocol != _COUNTED:
+            return stale.expected
+        await asyncio.sleep(self._desk.times.counter)
+        settings = cosem.ClientSettings(client_id=PUBLIC_CLIENT, server_sap=registration.logical_device)
+        client = cosem.ClientAssociation(settings, None)
+        try:
+            async with self._connected(registration, client) as session:
+                data = await session.carry_out(Get(_LAST_COUNTER))
+        except (Unreachable, OperationError):
+            return stale.expected
+        return int(data.value) + 1 if isinstance(data.value, int) else stale.expected
+
+    async def _associate(
+        self,
+        registration: Registration,
+        settings: cosem.ClientSettings,
+        counter: cosem.InvocationCounter | None,
+    ) -> Session:
+        try:
+            client = cosem.ClientAssociation(settings, counter)
+        except cosem.CosemError as error:
+            raise operation_error(error, "association") from None
+        return await self._stack.enter_async_context(self._connected(registration, client))
+
+    def _connected(self, registration: Registration, client: cosem.ClientAssociation) -> Any:
+        return associate(
+            registration.host,
+            registration.port,
+            client,
+            deadline=self._deadline,
+            times=self._desk.times,
+            with_list_max=registration.with_list_max,
+            seen=self._links.append,
+        )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _uncancel() -> None:
+    """The stop was heard: what follows (goodbye, results) is not to be cancelled by it once more."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def _place(bug: Exception) -> str:
+    trace = bug.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""

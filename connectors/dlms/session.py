@@ -1,0 +1,324 @@
+"""One association with one meter, and the driver that carries an operation's steps out over it.
+
+An operation is a generator of steps (`operations/_steps.py`). `drive` runs it: it sends each answer in, throws in what
+the meter refused (the operation may know a way round), and returns what the operation returns. What ends the
+association is not thrown in: the operation could do nothing about it.
+
+Errors of the engine become errors of `operations/_errors.py` here, with the codes of `operations-managing.md` 2.16.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, TypeVar, assert_never
+
+from connectors.dlms import cosem
+from connectors.dlms.cosem import axdr
+from connectors.dlms.keys import Keys
+from connectors.dlms.link import Deadline, Link, connect
+from operations._data import Data
+from operations._errors import MeterRefused, MeterUnusable, OperationError, Rejected, Unreachable
+from operations._steps import (
+    Answer,
+    Attribute,
+    Get,
+    GetList,
+    Now,
+    Range,
+    ReadRows,
+    Refusal,
+    Reseal,
+    Set,
+    Step,
+    Steps,
+)
+
+R = TypeVar("R")
+Local = Now | Reseal  # steps that ask nothing of a meter
+
+_LIST_OVERHEAD: Final = 32  # octets of a get-request-with-list besides its descriptors, ciphering included
+_DESCRIPTOR: Final = 10
+
+
+class OutOfStep(Unreachable):
+    """The meter may expect a higher invocation counter: it closed, or refused, or said so (reference 2.11)."""
+
+    def __init__(self, cause: Unreachable, expected: int | None = None) -> None:
+        super().__init__(str(cause), code=cause.code, name=cause.name)
+        self.expected = expected
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long to wait, in seconds."""
+
+    connect: float = 10.0
+    answer: float = 30.0  # GXF: 120
+    release: float = 3.0
+    counter: float = 1.0  # between associations when the counter is put right; GXF: 20 (reference 2.11)
+
+
+async def drive(steps: Steps[R], carry_out: Callable[[Step], Awaitable[Any]]) -> Answer[R]:
+    """Run an operation to its end. Raises what it raises, or `Unreachable` when the association ended."""
+    answer: Any = None
+    error: OperationError | None = None
+    try:
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as end:
+                result: Answer[R] = end.value
+                return result
+            answer, error = None, None
+            try:
+                answer = await carry_out(step)
+            except (MeterRefused, MeterUnusable, Rejected) as refusal:
+                error = refusal
+    finally:
+        steps.close()
+
+
+async def carry_out_local(step: Local, keys: Keys, pool: Executor) -> Any:
+    """The steps that need no meter. `pool`: RSA takes milliseconds, too long for the event loop."""
+    match step:
+        case Now():
+            return datetime.now(UTC)
+        case Reseal(kind, device_id, encrypted):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(pool, keys.reseal, device_id, kind, encrypted)
+        case _:
+            assert_never(step)
+
+
+class Session:
+    """An open association. Made by `associate`; one task uses it."""
+
+    def __init__(self, link: Link, client: cosem.ClientAssociation, times: Times, with_list_max: int) -> None:
+        self.writes = 0  # first frames of writing steps handed to the network
+        self._link = link
+        self._client = client
+        self._times = times
+        self._with_list_max = max(1, with_list_max)
+        self._conformance = cosem.Conformance(0)
+        self._max_pdu = 0
+        self._open = False  # may be asked: associated, and no answer is outstanding
+
+    @property
+    def usable(self) -> bool:
+        return self._open
+
+    async def open(self) -> None:
+        try:
+            associated = await self._ask(self._client.open())
+        except cosem.CosemError as error:
+            raise _not_associated(error) from None
+        except Unreachable as lost:
+            # A meter with a stale counter closes or refuses; silence is no sign of it (meter-model 3.2).
+            raise OutOfStep(lost) if lost.code in (226, 229) else lost from None
+        assert isinstance(associated, cosem.Associated)
+        self._conformance = cosem.Conformance(associated.conformance)
+        self._max_pdu = associated.max_send_pdu
+        self._open = True
+
+    async def release(self) -> None:
+        """Say goodbye when there is an association to leave; never raises for what the meter does."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            async with asyncio.timeout(self._times.release):
+                await self._ask(self._client.release())
+        except (cosem.CosemError, Unreachable, TimeoutError):
+            return
+        self._link.close()
+
+    async def carry_out(self, step: Get | GetList | ReadRows | Set) -> Any:
+        """The answer of one step. Raises MeterRefused, MeterUnusable (the association goes on), or Unreachable."""
+        match step:
+            case Get(attribute):
+                return await self._get(attribute)
+            case GetList(attributes):
+                return await self._get_list(attributes)
+            case ReadRows(buffer, selection):
+                got = await self._service(
+                    lambda: self._client.get_rows(_descriptor(buffer), self._selection(buffer, selection)), str(buffer)
+                )
+                return got.rows
+            case Set(attribute, value):
+                await self._service(
+                    lambda: self._client.set(_descriptor(attribute), to_cosem(value)), str(attribute), writes=True
+                )
+                return None
+            case _:
+                assert_never(step)
+
+    async def _get(self, attribute: Attribute) -> Data:
+        got = await self._service(lambda: self._client.get(_descriptor(attribute)), str(attribute))
+        return from_cosem(got.data)
+
+    async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Data | Refusal]:
+        size = self._with_list_max
+        if self._max_pdu:  # 0: the meter names no limit
+            size = min(size, (self._max_pdu - _LIST_OVERHEAD) // _DESCRIPTOR)
+        if size < 2 or cosem.Conformance.MULTIPLE_REFERENCES not in self._conformance:
+            return [await self._get_or_refusal(attribute) for attribute in attributes]
+        answers: list[Data | Refusal] = []
+        for start in range(0, len(attributes), size):
+            part = attributes[start : start + size]
+            if len(part) == 1:
+                answers.append(await self._get_or_refusal(part[0]))
+                continue
+            ask = partial(self._client.get_list, [_descriptor(attribute) for attribute in part])
+            got = await self._service(ask, f"list of {len(part)}")
+            for item in got.items:
+                refused = isinstance(item, cosem.AccessRefused)
+                answers.append(Refusal(item.code, item.name) if refused else from_cosem(item))
+        return answers
+
+    async def _get_or_refusal(self, attribute: Attribute) -> Data | Refusal:
+        try:
+            return await self._get(attribute)
+        except MeterRefused as refused:
+            return Refusal(refused.result, refused.result_name)
+
+    def _selection(self, buffer: Attribute, selection: Range | None) -> cosem.Selection | None:
+        if selection is None:
+            return None
+        if cosem.Conformance.SELECTIVE_ACCESS not in self._conformance:
+            raise MeterUnusable(f"{buffer}: the meter did not agree to selective access")
+        columns = [
+            cosem.capture_object(cosem.Attribute(class_id, obis, index), data_index)
+            for class_id, obis, index, data_index in selection.columns
+        ]
+        return cosem.by_range(selection.start, selection.end, columns)
+
+    async def _service(self, request: Callable[[], bytes], what: str, *, writes: bool = False) -> Any:
+        if not self._open:
+            raise Unreachable("the association has ended", code=229, name="SOCKET_CLOSED_BY_REMOTE")
+        try:
+            frame = request()
+        except cosem.CosemError as error:  # nothing was sent: the association stands, but without counters it is over
+            self._open = not isinstance(error, cosem.CounterExhausted)
+            raise operation_error(error, what) from None
+        self._open = False  # until this is answered; a session that is cut here is not released
+        try:
+            outcome = await self._ask(frame, writes)
+        except (cosem.AccessRefused, cosem.ServiceError) as error:
+            self._open = True
+            raise operation_error(error, what) from None
+        except cosem.ExceptionResponse as error:
+            self._open = error.service not in (5, 6)  # deciphering and counter errors: it will take nothing more
+            raise operation_error(error, what) from None
+        except cosem.CosemError as error:
+            raise operation_error(error, what) from None
+        self._open = True
+        return outcome
+
+    async def _ask(self, frame: bytes, writes: bool = False) -> Any:
+        link, client, seconds = self._link, self._client, self._times.answer
+        link.send(frame)
+        self.writes += writes
+        while True:
+            step = client.receive(await link.receive(seconds))
+            if step is None:
+                continue
+            if not isinstance(step, cosem.Send):
+                return step
+            link.send(step.data)
+
+
+@asynccontextmanager
+async def associate(
+    host: str,
+    port: int,
+    client: cosem.ClientAssociation,
+    *,
+    deadline: Deadline,
+    times: Times,
+    with_list_max: int = 1,
+    seen: Callable[[Link], None] = lambda link: None,
+) -> AsyncIterator[Session]:
+    """An association for the time of the block, released and closed at its end whatever happens inside.
+
+    `seen` gets the link as soon as it stands, to be asked later what went over it. Raises Unreachable; OutOfStep when a
+    higher invocation counter may help.
+    """
+    async with connect(host, port, deadline, times.connect) as link:
+        seen(link)
+        session = Session(link, client, times, with_list_max)
+        await session.open()
+        try:
+            yield session
+        finally:
+            await session.release()
+
+
+def operation_error(error: cosem.CosemError, what: str) -> OperationError:
+    """What an error of the engine means to an operation and its caller (reference 2.16, 0.6)."""
+    match error:
+        case cosem.AccessRefused():
+            return MeterRefused(error.code, error.name, what)
+        case cosem.ExceptionResponse(service=6):
+            reason = Unreachable(f"{what}: {error}", code=230, name="UNABLE_TO_DECYPHER")
+            return OutOfStep(reason, error.counter)
+        case cosem.ExceptionResponse(service=5):
+            return Unreachable(f"{what}: {error}", code=230, name="UNABLE_TO_DECYPHER")
+        case cosem.ExceptionResponse() | cosem.ServiceError():
+            return MeterUnusable(f"{what}: {error}")
+        case cosem.SecurityViolation():
+            return Unreachable(f"{what}: {error}", code=230, name="UNABLE_TO_DECYPHER")
+        case cosem.RemoteProtocolError() if str(error).startswith("wrapper"):
+            return Unreachable(f"{what}: {error}", code=231, name="WRAPPER_HEADER_INVALID")
+        case cosem.RemoteProtocolError():
+            return Unreachable(f"{what}: {error}", code=232, name="ILLEGAL_RESPONSE")
+        case cosem.CounterExhausted():
+            return Unreachable(f"{what}: {error}")
+        case _:  # we asked for what the protocol does not allow: no retry mends it
+            return OperationError(f"{what}: {error}")
+
+
+def _not_associated(error: cosem.CosemError) -> OperationError:
+    if not isinstance(error, cosem.AssociationRefused):
+        return operation_error(error, "association")
+    match error.source, error.diagnostic:
+        case "user", 13:
+            code, name = 223, "AUTHENTICATION_ERROR"
+        case "user", 11 | 12 | 14:
+            code, name = 224, "AUTHENTICATION_REQUIRED"
+        case _ if error.result in (1, 2):
+            code, name = 228, "CONNECTION_ESTABLISH_ERROR"
+        case _:
+            code, name = 234, "UNKNOWN_ASSOCIATION_RESULT"
+    refused = Unreachable(str(error), code=code, name=name)
+    # Rejected permanent by the user side is one of the two ways a stale counter shows (reference 2.11).
+    return OutOfStep(refused) if (error.result, error.source) == (1, "user") else refused
+
+
+def _descriptor(attribute: Attribute) -> cosem.Attribute:
+    return cosem.Attribute(attribute.class_id, attribute.obis, attribute.index)
+
+
+def from_cosem(data: cosem.Data) -> Data:
+    """The engine's value as operations see it: a bit-string is (number of bits, bytes), the rest is the same."""
+    tag, value = data
+    if tag in (1, 2):
+        return Data(tag, tuple(from_cosem(item) for item in value))
+    if tag == 4:
+        return Data(tag, (len(value), axdr.bytes_of(value)))
+    if tag == 19:
+        return Data(tag, tuple(from_cosem(item) for item in value.items))
+    return Data(tag, value)
+
+
+def to_cosem(data: Data) -> cosem.Data:
+    """The other way. Raises LocalProtocolError only when it is encoded."""
+    if data.tag in (1, 2):
+        return cosem.Data(data.tag, tuple(to_cosem(item) for item in data.value))
+    if data.tag == 4:
+        length, raw = data.value
+        return cosem.Data(data.tag, axdr.bits_of(raw, length))
+    return cosem.Data(data.tag, data.value)

@@ -1,0 +1,199 @@
+"""Takes jobs from the topic, each at most once: poll a batch, commit it, only then hand it over (design, section 5).
+
+A batch whose commit is refused is not handed over: its partition has a new owner, who will get it. A commit that went
+astray is asked again from the same place; nothing of it has started. Jobs are lost by a crash between commit and start:
+the streams see no result by the deadline, and try again.
+
+The consumer lives in a thread of its own, since librdkafka's calls block. Eager `range` assignment: a revocation is
+heard inside `poll`, where the batch in hand is thrown away. Committing it later would be accepted by the broker, for it
+checks the member, not the assignment, and the jobs would run twice.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.records import Job
+
+BATCH: Final = 500
+POLL_SECONDS: Final = 0.1
+PATIENCE: Final = 60.0
+"""Seconds without a turn of the loop after which the taker counts as stuck."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Taken(NamedTuple):
+    """A job that is this process's, and the partition its answers go to."""
+
+    partition: int
+    job: Job
+
+
+class Taker:
+    """The consumer of one process, in a group that shares the jobs."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, str | int | float | bool],
+        topic: str,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        free: Callable[[], int],
+        read: Callable[[Message], Job | None],
+        take: Callable[[list[Taken]], None],
+    ) -> None:
+        """`free`: jobs that may be taken now. `read`, in the taker's thread before the commit: the job of a record, or
+        None when it is none and was set aside; TimeoutError when that cannot be done now. `take`, on the loop: jobs
+        that are this process's, for good.
+        """
+        self._settings = {
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": 10_000,
+            "fetch.wait.max.ms": 100,
+            **settings,
+        }
+        self._topic = topic
+        self._loop, self._free, self._read, self._take = loop, free, read, take
+        self._batch: list[Message] = []
+        self._spans: dict[int, tuple[int, int]] = {}  # of the batch, by partition: first offset, offset after the last
+        self._paused = False
+        self._assigned = False
+        self._turned = time.monotonic()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="taker", daemon=True)
+        self.failure: BaseException | None = None
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.refused = 0  # batches whose commit was refused
+        self.taken = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it belongs to the group and goes on polling."""
+        return self._assigned and self.failure is None and time.monotonic() - self._turned < PATIENCE
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Take nothing more, and leave the group."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            consumer = Consumer(self._settings)
+            try:
+                consumer.subscribe(
+                    [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+                )
+                while not self._stopping.is_set():
+                    self._turned = time.monotonic()
+                    self._turn(consumer)
+            finally:
+                consumer.close()
+        except BaseException as failure:
+            self.failure = failure
+            _log.error("taker_failed", error=str(failure))
+        finally:
+            self._assigned = False
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _turn(self, consumer: Consumer) -> None:
+        free = self._free()
+        self._pause(consumer, free <= 0)
+        self._gather(consumer, min(free, BATCH))
+        if not self._batch:
+            return
+        first, offsets = self._places()
+        messages, self._batch = self._batch, []
+        try:
+            jobs = [(message.partition(), self._read(message)) for message in messages]
+            refusal = _commit(consumer, offsets)
+        except TimeoutError:
+            refusal = "a record that is no job cannot be set aside"
+        if refusal is not None:
+            self.refused += 1
+            _log.warning("batch_not_started", records=len(messages), reason=refusal)
+            self._go_back(consumer, first)
+            return
+        batch = [Taken(partition, job) for partition, job in jobs if partition is not None and job is not None]
+        self.taken += len(batch)
+        self._loop.call_soon_threadsafe(self._take, batch)
+
+    def _gather(self, consumer: Consumer, most: int) -> None:
+        """Fill the batch: wait for the first message, take what else is there. Rebalances are heard in here."""
+        self._spans.clear()
+        wait = POLL_SECONDS
+        while True:
+            message = consumer.poll(wait)
+            if message is None:
+                return
+            error = message.error()
+            if error is None:
+                self._batch.append(message)
+                partition, offset = message.partition(), message.offset()
+                first, _ = self._spans.get(partition, (offset, offset))  # type: ignore[arg-type]
+                self._spans[partition] = (first, offset + 1)  # type: ignore[operator,index]
+                wait = 0.0
+                if len(self._batch) >= most:
+                    return
+            elif error.fatal():
+                raise KafkaException(error)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                _log.warning("poll_failed", error=error.name())
+
+    def _places(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
+        """First offset of each partition in the batch, and the offset after its last."""
+        return (
+            [TopicPartition(self._topic, partition, first) for partition, (first, _) in self._spans.items()],
+            [TopicPartition(self._topic, partition, end) for partition, (_, end) in self._spans.items()],
+        )
+
+    def _go_back(self, consumer: Consumer, first: list[TopicPartition]) -> None:
+        for place in first:
+            with contextlib.suppress(KafkaException):  # no longer ours: the new owner begins at what is committed
+                consumer.seek(place)
+
+    def _pause(self, consumer: Consumer, pause: bool) -> None:
+        """Stop fetching while no session is free. Polling goes on, or the group would think the process dead."""
+        if pause is not self._paused:
+            self._paused = pause
+            (consumer.pause if pause else consumer.resume)(consumer.assignment())
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.assign(partitions)
+        if self._paused:
+            consumer.pause(partitions)
+        self._assigned = True
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._batch.clear()
+        self._spans.clear()
+
+
+def _commit(consumer: Consumer, offsets: list[TopicPartition]) -> str | None:
+    """Commit and wait. Why it was refused, or None."""
+    try:
+        results: Any = consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as refused:
+        return str(refused.args[0].name())
+    for place in results:
+        if place.error is not None:
+            return str(place.error.name())
+    return None

@@ -1,0 +1,255 @@
+"""The DLMS worker: jobs in, what became of them and what was read out. `python -m connectors.dlms.worker` runs it.
+
+One asyncio process holds thousands of associations; several processes share the jobs as one consumer group. What a job
+came to is told until the broker has it: reads first, then results too large for a record, then the job's end, so
+whoever sees the end can find the rest. A job holds its place among the sessions until then, which bounds what is kept.
+"""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Message
+
+from connectors.dlms.job import Carried, Desk, carry_out, not_started
+from connectors.dlms.keys import Keys
+from connectors.dlms.opening import client_title
+from connectors.dlms.outbox import Outbox, Place, Undeliverable
+from connectors.dlms.taker import Taken, Taker
+from connectors.dlms.worker_settings import WorkerMetrics, WorkerSettings
+from operations._errors import OperationError
+from schemas import codec, headers
+from schemas.records import (
+    CommandEnded,
+    Ended,
+    EnergyReads,
+    Job,
+    JobAttempting,
+    JobEnded,
+    LargeResult,
+    RegisterReads,
+)
+from schemas.topics import (
+    DEAD_LETTERS,
+    JOB_RESULTS,
+    JOBS,
+    MAX_RESULT_BYTES,
+    READS_PROFILES,
+    READS_REGISTERS,
+    RESULTS_LARGE,
+    Topic,
+)
+
+ROLE: Final = "dlms-worker"
+SOURCE: Final = "meterlog/connectors/dlms"
+MAX_RESULTS_BYTES: Final = 3 * MAX_RESULT_BYTES
+"""Results inside one end of a job: a record has at most a MiB."""
+_SET_ASIDE_SECONDS: Final = 30.0
+_READS: Final[dict[type, Topic]] = {RegisterReads: READS_REGISTERS, EnergyReads: READS_PROFILES}
+
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """One process's worth of sessions. `run` until `stop` is called, or the taker fails."""
+
+    def __init__(self, settings: WorkerSettings, keys: Keys, metrics: WorkerMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox(settings.kafka)
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="keys")
+        self._desk = Desk(
+            worker=settings.name,
+            keys=keys,
+            title=client_title(settings.head_end),
+            times=settings.times,
+            pool=self._pool,
+            attempting=self._attempting,
+        )
+        self._done = 0
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._conversations: set[asyncio.Task[Carried]] = set()
+        self._stopping = asyncio.Event()
+        self._taker = Taker(
+            {**settings.kafka, "group.id": settings.group, "client.id": settings.name},
+            self._topic(JOBS),
+            loop=self._loop,
+            free=lambda: settings.sessions - (self._taker.taken - self._done),
+            read=self._read,
+            take=self._take,
+        )
+
+    @property
+    def unready(self) -> str:
+        """Why no progress is to be expected; empty when it is."""
+        if self._taker.failure is not None:
+            return f"taking jobs failed: {self._taker.failure}"
+        if not self._taker.ready:
+            return "not a member of the consumer group"
+        return "results wait for the broker" if self._outbox.stuck else ""
+
+    def stop(self) -> None:
+        """Take nothing more, let sessions end, then make `run` return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Raises what ended the taker, after everything under way has been told."""
+        self._taker.start()
+        stopping = asyncio.create_task(self._stopping.wait())
+        first: set[asyncio.Future[Any]] = {stopping, self._taker.ended}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        _log.info("stopping", sessions=len(self._conversations))
+        await self._taker.stop()
+        await asyncio.sleep(0)  # what the taker handed over last
+        if self._conversations:
+            await asyncio.wait(self._conversations, timeout=self._settings.stop_seconds)
+        for conversation in self._conversations:
+            conversation.cancel()
+        if self._jobs:
+            await asyncio.wait(self._jobs)
+        await self._outbox.close(_SET_ASIDE_SECONDS)
+        self._pool.shutdown()
+        if self._taker.failure is not None:
+            raise self._taker.failure
+
+    def _topic(self, topic: Topic) -> str:
+        return self._settings.topic_prefix + topic.name
+
+    def _read(self, message: Message) -> Job | None:
+        """In the taker's thread: the job of a record; what is none goes to the dead letters before it is committed."""
+        value: Any = message.value()
+        try:
+            job = codec.decode(value or b"")
+            if isinstance(job, Job):
+                return job
+            reason = f"{type(job).__name__} is no Job"
+        except codec.Unreadable as unreadable:
+            reason = unreadable.reason
+        sent = asyncio.run_coroutine_threadsafe(self._set_aside(message, reason), self._loop)
+        sent.result(_SET_ASIDE_SECONDS)
+        return None
+
+    async def _set_aside(self, message: Message, reason: str) -> None:
+        _log.warning("dead_letter", partition=message.partition(), offset=message.offset(), reason=reason)
+        letter = headers.DeadLetter(
+            reason=reason,
+            topic=message.topic() or "",
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            at=_now(),
+            role=ROLE,
+        )
+        key: Any = message.key()
+        value: Any = message.value()
+        raw: Any = message.headers()
+        told = headers.write_dead_letter(raw, letter)
+        self._metrics.dead_letters.inc()
+        await self._outbox.deliver(self._topic(DEAD_LETTERS), key or b"", value or b"", headers=told)
+
+    def _take(self, batch: list[Taken]) -> None:
+        for partition, job in batch:
+            task = asyncio.create_task(self._carry_out(job, partition))
+            self._jobs.add(task)
+            task.add_done_callback(self._jobs.discard)
+
+    async def _carry_out(self, job: Job, partition: int) -> None:
+        metrics = self._metrics
+        began = time.perf_counter()
+        # Apart from the telling: a stop cuts the conversation short, never the telling.
+        conversation = asyncio.create_task(carry_out(job, partition, self._desk))
+        self._conversations.add(conversation)
+        metrics.sessions.inc()
+        try:
+            await asyncio.wait({conversation})
+            cut = conversation.cancelled()  # before its first line
+            carried = Carried(not_started(job, self._desk.worker)) if cut else conversation.result()
+            self._conversations.discard(conversation)
+            await self._tell(carried, partition)
+            metrics.observe(carried, time.perf_counter() - began)
+        except Exception:
+            # The streams see no result by the deadline and judge for themselves; one job must not end the others.
+            _log.exception("job_not_told", number=job.number)
+            metrics.untold.inc()
+        finally:
+            self._conversations.discard(conversation)
+            metrics.sessions.dec()
+            self._done += 1
+
+    async def _tell(self, carried: Carried, partition: int) -> None:
+        ended = carried.ended
+        if carried.reads:
+            await asyncio.gather(*(self._tell_read(ended, number, read) for number, read in enumerate(carried.reads)))
+        room = MAX_RESULTS_BYTES
+        commands = []
+        for command in ended.commands:
+            result = carried.results.get(command.correlation_id)
+            if result is not None:
+                command, room = await self._with_result(ended, command, carried.operations, result, room)
+            commands.append(command)
+        ended = replace(ended, commands=tuple(commands))
+        await self._to_streams(ended, partition, f"{ended.device_id}/{ended.number}/ended")
+
+    async def _tell_read(self, ended: JobEnded, number: int, read: object) -> None:
+        topic = _READS[type(read)]
+        correlation_id: str = read.correlation_id  # type: ignore[attr-defined]
+        try:
+            identity = f"{correlation_id}/{ended.number}/read/{number}"
+            await self._deliver(topic, ended.device_id, read, identity, correlation_id)
+        except Undeliverable as reason:  # the result has it as well, and says so to who asked
+            _log.error("read_not_delivered", topic=topic.name, reason=str(reason))
+            self._metrics.untold.inc()
+
+    async def _with_result(
+        self, ended: JobEnded, command: CommandEnded, operations: dict[str, str], result: bytes, room: int
+    ) -> tuple[CommandEnded, int]:
+        """The command with its result, or with the place where it lies; and the room left for others."""
+        if len(result) <= min(MAX_RESULT_BYTES, room):
+            return replace(command, result=result), room - len(result)
+        correlation_id = command.correlation_id
+        large = LargeResult(correlation_id, ended.device_id, operations[correlation_id], result)
+        identity = f"{correlation_id}/{ended.number}/result"
+        try:
+            place = await self._deliver(RESULTS_LARGE, ended.device_id, large, identity, correlation_id)
+        except Undeliverable:
+            reason = f"the result has {len(result)} bytes: more than any record takes"
+            return replace(command, ended=Ended.FAILED, fault=OperationError(reason).fault()), room
+        return replace(command, large_result=str(place)), room
+
+    async def _attempting(self, record: JobAttempting, partition: int) -> None:
+        await self._to_streams(record, partition, f"{record.correlation_id}/{record.number}/attempting")
+
+    async def _to_streams(self, record: JobAttempting | JobEnded, partition: int, identity: str) -> None:
+        await self._deliver(JOB_RESULTS, record.device_id, record, identity, partition=partition)
+
+    async def _deliver(
+        self,
+        topic: Topic,
+        device_id: str,
+        record: object,
+        identity: str,
+        correlation_id: str | None = None,
+        partition: int | None = None,
+    ) -> Place:
+        attributes = headers.Attributes(
+            correlation_id=correlation_id,
+            id=identity,
+            source=SOURCE,
+            type=f"meterlog.{type(record).__name__}",
+            subject=device_id,
+            time=_now(),
+        )
+        value = codec.encode(record)
+        name = self._topic(topic)
+        told = headers.write(attributes)
+        place = await self._outbox.deliver(name, device_id, value, partition=partition, headers=told)
+        self._metrics.records.labels(topic.name).inc()
+        return place
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
