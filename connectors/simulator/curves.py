@@ -1,11 +1,11 @@
 """What a household uses: energy registers as pure functions of a seed and an instant, so that nothing is stored and a
 profile buffer of any length is computed when it is asked for.
 
-A register must never fall, yet days and quarters of an hour must differ. Both hold by one trick: time is cut into cells
-(weeks, days in a week, quarters in a day), a smooth rising function gives the register at each cell's border, and a
-hash moves that border's value up within its own cell. A border thus stays below the next one, whatever the hash says,
-and no sum over the past is needed. Shapes follow standard time all year, as a household that never changes its clocks:
-local time would repeat an hour each October, and a register would fall.
+A register must never fall, yet days and quarters of an hour must differ. Both hold by one trick: time is cut into
+cells (weeks, days in a week, quarters in a day), a smooth rising function gives the register at each cell's border,
+and a hash moves that border's value up within its own cell. A border thus stays below the next one, whatever the hash
+says, and no sum over the past is needed. Shapes follow standard time all year, as a household that never changes its
+clocks: local time would repeat an hour each October, and a register would fall.
 """
 
 from collections.abc import Callable, Sequence
@@ -98,7 +98,8 @@ _WEIGHTS: Final[dict[str, Share]] = {
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One register: `yearly` units a year, more (`season` > 0) or less in winter, falling over the week as `shape` says."""
+    """One register: `yearly` units a year, more (`season` > 0) or less in winter, falling over the week as `shape`
+    says."""
 
     seed: int
     shape: str
@@ -113,8 +114,8 @@ class Curve:
         return int(borders[0] + (borders[1] - borders[0]) * rest / QUARTER)
 
     def series(self, seconds: Sequence[int]) -> list[int]:
-        """`at` for many instants in rising order: a day's frame is worked out once, so a profile row costs a microsecond
-        or two a register."""
+        """`at` for many instants in rising order: a day's frame is worked out once, so a profile row costs a
+        microsecond or two a register."""
         found: list[int] = []
         here, borders = -1, [0.0]
         for second in seconds:
@@ -152,8 +153,8 @@ class Curve:
         return self.yearly * max(0.0, years + self.season * sin(2 * pi * years) / (2 * pi))
 
     def _cell(self, borders: tuple[float, ...], index: int, low: float, high: float, place: int) -> tuple[float, float]:
-        """The register at both borders of a cell within [low, high], each moved up within its own cell; the outer borders
-        stay where they are."""
+        """The register at both borders of a cell within [low, high], each moved up within its own cell; the outer
+        borders stay where they are."""
         span = high - low
         return (
             low if index == 0 else low + span * self._border(borders, index, place),

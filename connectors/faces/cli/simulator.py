@@ -1,0 +1,91 @@
+"""`meterlog simulator`: a fleet of meters, and the shipment file its maker would send along."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from connectors.faces.cli.terminal import Failure, console, json_option, print_json
+from connectors.simulator.faults import Faults, parse
+from connectors.simulator.fleet import HOST, Fleet, FleetSettings, write_shipment
+from connectors.simulator.ledger import Ledger
+
+
+def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes a fleet: given to the command as `settings`."""
+
+    @click.option("--meters", default=200, show_default=True, envvar="METERLOG_SIMULATOR_METERS")
+    @click.option("--seed", default=1, show_default=True, envvar="METERLOG_SIMULATOR_SEED", help="Names the fleet.")
+    @click.option("--delay", default=0.0, show_default=True, help="Seconds a meter takes for each answer.")
+    @click.option(
+        "--faults",
+        "fault_text",
+        default="",
+        envvar="METERLOG_SIMULATOR_FAULTS",
+        help="Shares of connections that go wrong, such as stall=0.01,lost-answer=0.02.",
+    )
+    @wraps(command)
+    def with_settings(*args: Any, meters: int, seed: int, delay: float, fault_text: str, **kwargs: Any) -> Any:
+        try:
+            settings = FleetSettings(meters=meters, seed=seed, delay=delay, faults=Faults(parse(fault_text), seed))
+        except ValueError as error:
+            raise Failure(str(error)) from None
+        return command(*args, settings=settings, **kwargs)
+
+    return with_settings
+
+
+@click.group()
+def simulator() -> None:
+    """Simulated meters."""
+
+
+@simulator.command()
+@click.option("--port", default=4059, show_default=True, envvar="METERLOG_SIMULATOR_PORT", help="0 takes a free one.")
+@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), envvar="METERLOG_SIMULATOR_LEDGER")
+@click.option("--host", default=HOST, show_default=True, help="Address to listen on; meters have well-known keys.")
+@fleet_options
+def run(port: int, ledger: Path | None, host: str, settings: FleetSettings) -> None:
+    """Run a fleet until Ctrl-C. --ledger FILE keeps what each meter saw and did, a JSON object a line."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.install()
+    asyncio.run(_serve(port, ledger, host, settings))
+
+
+async def _serve(port: int, ledger: Path | None, host: str, settings: FleetSettings) -> None:
+    book = Ledger(ledger)
+    fleet = Fleet(settings, book)
+    try:
+        await fleet.start(port, host)
+    except OSError as error:
+        raise Failure(f"cannot listen on {host}:{port}: {error.strerror}", "--port 0 takes a free port.") from None
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    console.print(f"{settings.meters} meters listen on {host}:{fleet.port}, logical devices 1 to {settings.meters}")
+    await stop.wait()
+    await fleet.stop()
+    book.close()
+
+
+@simulator.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--port", default=4059, show_default=True, help="Where the fleet listens.")
+@click.option("--host", default=HOST, show_default=True)
+@fleet_options
+@json_option
+def shipment(path: Path, port: int, host: str, settings: FleetSettings, as_json: bool) -> None:
+    """Write the fleet's shipment file (CSV, plain keys) to PATH; `meterlog devices import --plain-keys` takes it."""
+    write_shipment(path, settings, port, host)
+    if as_json:
+        print_json({"path": path, "devices": settings.meters})
+    else:
+        console.print(f"{path}: {settings.meters} devices; import with `meterlog devices import --plain-keys {path}`")

@@ -1,0 +1,269 @@
+"""Thousands of meters on one port of one process: each is a server SAP (its `logical_device`), found in the first
+bytes that arrive, as meter-model 2 says of simulators.
+
+Everything of the fleet follows from its seed, so that the shipment file, the keys and the curves of a fleet are the
+same wherever they are made.
+"""
+
+import asyncio
+import csv
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from connectors.dlms.cosem import Keys, Mechanism
+from connectors.dlms.cosem.server import ClientRule, MeterSecurity, ServerAssociation, ServerSettings
+from connectors.simulator.curves import household, mix
+from connectors.simulator.faults import NO_FAULTS, Fault, Faults
+from connectors.simulator.ledger import Ledger
+from connectors.simulator.meter import Meter, model
+from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT
+
+HOST: Final = "127.0.0.1"
+MAX_METERS: Final = 65_535  # logical devices are 16 bits on the wire
+WPDU_DESTINATION: Final = slice(4, 6)
+MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSettings:
+    """A fleet.
+
+    `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer.
+    """
+
+    meters: int
+    seed: int = 1
+    profiles: Sequence[tuple[str, str]] = MIX
+    delay: float = 0.0
+    faults: Faults = field(default_factory=lambda: NO_FAULTS)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.meters <= MAX_METERS:
+            raise ValueError(f"meters: a fleet has 1 to {MAX_METERS} meters, not {self.meters}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a meter is, as its maker knows it: the content of its line in a shipment file."""
+
+    number: int  # from 1; its logical device
+    device_id: str
+    protocol: str
+    version: str
+    system_title: bytes
+    encryption: bytes
+    authentication: bytes
+    master: bytes
+
+
+def identity(settings: FleetSettings, number: int) -> Identity:
+    """Meter `number` (from 1) of a fleet."""
+    protocol, version = settings.profiles[(number - 1) % len(settings.profiles)]
+    code = f"ML{version.replace('.', ''):0<3}"[:5]
+
+    def key(kind: str) -> bytes:
+        return sha256(f"meterlog fleet {settings.seed} meter {number} {kind}".encode()).digest()[:16]
+
+    return Identity(
+        number=number,
+        device_id=f"{code}{number:012d}",
+        protocol=protocol,
+        version=version,
+        system_title=b"MLG" + number.to_bytes(5, "big"),
+        encryption=key("encryption"),
+        authentication=key("authentication"),
+        master=key("master"),
+    )
+
+
+def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = HOST) -> None:
+    """The maker's delivery file of this fleet, CSV with plain keys: for a laboratory (`meterlog devices import
+    --plain-keys`)."""
+    with path.open("w", newline="", encoding="utf-8") as text:
+        rows = csv.writer(text)
+        rows.writerow(
+            ("device_id", "device_type", "protocol", "protocol_version", "host", "port", "logical_device", "security",
+             "system_title", "master_key", "authentication_key", "encryption_key", "with_list_max", "time_zone", "labels")
+        )  # fmt: skip
+        for number in range(1, settings.meters + 1):
+            who = identity(settings, number)
+            street = int(40 * mix(settings.seed, 61, number))
+            rows.writerow(
+                (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, "hls5",
+                 who.system_title.hex(), who.master.hex(), who.authentication.hex(), who.encryption.hex(), 16,
+                 "Europe/Amsterdam", f"street={street + 1}")
+            )  # fmt: skip
+
+
+class Fleet:
+    """The meters and their listener.
+
+    `port` is known once started.
+    """
+
+    def __init__(self, settings: FleetSettings, ledger: Ledger) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.meters = [self._meter(number) for number in range(1, settings.meters + 1)]
+        self.port = 0
+        self.associations = 0  # open now
+        self._server: asyncio.Server | None = None
+        self._rules = {
+            size: ServerSettings(
+                clients={PUBLIC_CLIENT: ClientRule(Mechanism.NONE), MANAGEMENT_CLIENT: ClientRule(Mechanism.HLS5)},
+                max_receive_pdu=size,
+            )
+            for size in {each.model.profile.traits.max_pdu for each in self.meters}
+        }
+
+    def _meter(self, number: int) -> Meter:
+        who = identity(self.settings, number)
+        seed = int(mix(self.settings.seed, number) * (1 << 60))
+        meter = Meter(
+            number,
+            who.device_id,
+            model(who.protocol, who.version, polyphase=mix(seed, 41) < 0.6),
+            household(seed),
+            MeterSecurity(who.system_title, Keys(who.encryption, who.authentication)),
+            gas_meters=1 if mix(seed, 42) < 0.8 else 0,
+            ledger=self.ledger,
+            now=time.time,
+        )
+        if mix(seed, 43) < 0.1:
+            meter.raise_alarm(1 << (1 if mix(seed, 44) < 0.5 else 2))  # replace battery, power up
+        return meter
+
+    async def start(self, port: int = 0, host: str = HOST) -> None:
+        """Listen.
+
+        Raises OSError when the port is taken.
+        """
+        _raise_descriptor_limit()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=4_096)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening; open connections end with the loop."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def settings_of(self, meter: Meter) -> ServerSettings:
+        return self._rules[meter.model.profile.traits.max_pdu]
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP connection: finds its meter in the first WPDU, then feeds that meter's association."""
+
+    __slots__ = ("_answers", "_association", "_begin", "_fault", "_fleet", "_meter", "_spared", "_transport")
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._meter: Meter | None = None
+        self._association: ServerAssociation | None = None
+        self._begin = b""
+        self._answers = 0
+        self._fault = Fault.NONE
+        self._spared = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        association = self._association
+        if association is None:
+            self._begin += data
+            if len(self._begin) < WPDU_DESTINATION.stop:
+                return
+            association = self._attach(int.from_bytes(self._begin[WPDU_DESTINATION], "big"))
+            if association is None:
+                self._transport.close()
+                return
+            data, self._begin = self._begin, b""
+        if self._fault is Fault.STALL and self._answers >= self._spared:
+            return
+        acted = self._acts()
+        out = association.receive(data)
+        if self._fault is Fault.LOST_ANSWER and self._acts() != acted:
+            self._note("lost-answer")
+            self._transport.abort()
+            return
+        if out:
+            self._answers += 1
+            out = self._spoil(out)
+        delay = self._fleet.settings.delay
+        if delay and not self._transport.is_closing():
+            asyncio.get_running_loop().call_later(delay, self._send, out, association.closed)
+        else:
+            self._send(out, association.closed)
+
+    def _attach(self, sap: int) -> ServerAssociation | None:
+        """The association of the meter with this SAP; None when there is none, or it serves another client now."""
+        fleet = self._fleet
+        if not 0 < sap <= len(fleet.meters) or fleet.meters[sap - 1].open:
+            return None
+        meter = self._meter = fleet.meters[sap - 1]
+        meter.open = True
+        meter.connections += 1
+        fleet.associations += 1
+        fleet.ledger.note(meter.device_id, "connected")
+        self._fault, self._spared = fleet.settings.faults.draw(meter.number, meter.connections)
+        if self._fault is Fault.REFUSE:
+            self._note("refuse")
+            return None
+        self._association = ServerAssociation(
+            fleet.settings_of(meter), meter.security, meter, sap=sap, observe=self._observe
+        )
+        return self._association
+
+    def _observe(self, client: int, counter: int | None, _apdu: bytes) -> None:
+        meter = self._meter
+        if counter is not None and meter is not None:
+            self._fleet.ledger.note(meter.device_id, "counter", value=str(counter))
+
+    def _acts(self) -> int:
+        return self._meter.acts if self._meter is not None else 0
+
+    def _spoil(self, out: bytes) -> bytes:
+        """What the fault makes of an answer."""
+        if self._answers <= self._spared:
+            return out
+        if self._fault is Fault.DROP:
+            self._note("drop")
+            self._transport.write(out[: len(out) // 2])
+            self._transport.close()
+            return b""
+        if self._fault is Fault.WRONG_TAG:
+            self._note("wrong-tag")
+            return out[:-1] + bytes((out[-1] ^ 1,))
+        return out
+
+    def _send(self, out: bytes, closed: bool) -> None:
+        if self._transport.is_closing():
+            return
+        if out:
+            self._transport.write(out)
+        if closed:
+            self._transport.close()
+
+    def _note(self, fault: str) -> None:
+        if self._meter is not None:
+            self._fleet.ledger.note(self._meter.device_id, "fault", fault)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._meter is not None:
+            self._meter.open = False
+            self._fleet.associations -= 1
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as the system lets us have: a fleet holds a connection a meter."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
