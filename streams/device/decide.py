@@ -1,0 +1,47 @@
+"""What follows from a message, for its device alone. Knows no clock and no topic, and raises for nothing that can
+arrive.
+"""
+
+from typing import assert_never
+
+from streams.device.accept import accept
+from streams.device.events import (
+    AttemptBegun,
+    AttemptReported,
+    CommandReceived,
+    CommandRefused,
+    CommandRepeated,
+    Event,
+    Message,
+    ResultReported,
+    TimePassed,
+)
+from streams.device.limits import Limits
+from streams.device.settle import pass_time, report
+from streams.device.state import Device
+
+
+def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
+    """The events of one decision, in order; none when the message changes nothing and nobody waits for an answer."""
+    match message:
+        case CommandReceived():
+            return accept(device, message, limits)
+        case AttemptReported(attempting):
+            flight = device.flight
+            if flight is None or flight.number != attempting.number:
+                return []  # late: the command has been judged
+            name = attempting.correlation_id
+            if name not in flight.correlation_ids or name in flight.attempting:
+                return []
+            return [AttemptBegun(attempting.number, name)]
+        case ResultReported():
+            return report(device, message, limits)
+        case TimePassed():
+            return pass_time(device, message, limits)
+        case _:
+            assert_never(message)
+
+
+def changes(events: list[Event]) -> bool:
+    """Whether the decision changes the device: only then it has a version."""
+    return any(not isinstance(event, CommandRefused | CommandRepeated) for event in events)

@@ -1,0 +1,246 @@
+"""Who gets the next free slot: the index of one partition, and the choice. One job a device, highest priority first,
+then oldest.
+
+The index is a cache of the states: it is rebuilt from them, holds no truth, and forgets by stamp. A device that
+changed is put in anew (`update`), and what its older entries in the heaps say is passed over when it comes up.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from operations import catalogue
+from schemas.records import CommandHeader, Status
+from streams.device import faults
+from streams.device.accept import REGISTERS
+from streams.device.events import CommandSettled, Event, JobDispatched
+from streams.device.limits import Limits
+from streams.device.settle import orphans, settled
+from streams.device.state import LAST_COUNTER, Device, Pending
+
+_NEVER: Final = 1 << 62
+_ORDINARY: Final = CommandHeader("", "", 0).priority
+_SLACK: Final = 1_024  # stale heap entries that are not worth a compaction
+
+_Ready = tuple[int, int, int, bytes]  # minus priority, received at, stamp, key
+_Timed = tuple[int, int, bytes]  # time, stamp, key
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    stamp: int
+    flying: bool
+    silent: bool
+
+
+class Index:
+    """Devices of one partition that have something to do. O(log n) a change, and O(its queue) for the device itself."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._stamp = 0
+        self._entries: dict[bytes, _Entry] = {}
+        self._answering: list[_Ready] = []
+        self._silent: list[_Ready] = []
+        self._timed: list[_Timed] = []
+        self.flying = 0
+        self.silent_flying = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def free(self) -> int:
+        return max(0, self._limits.slots - self.flying)
+
+    def update(self, key: bytes, device: Device, now: int) -> None:
+        """Take note of a device as it stands."""
+        old = self._entries.pop(key, None)
+        if old is not None and old.flying:
+            self.flying -= 1
+            self.silent_flying -= old.silent
+        if device.idle:
+            return
+        self._stamp += 1
+        silent = device.failures > 0
+        flying = device.flight is not None
+        if flying:
+            self.flying += 1
+            self.silent_flying += silent
+        best, wake = (None, _wake_flying(device, self._limits)) if flying else _rank(device, now, self._limits)
+        if best is not None:
+            heap = self._silent if silent else self._answering
+            heappush(heap, (*best, self._stamp, key))
+            self._compact(heap)
+        if wake < _NEVER:
+            heappush(self._timed, (wake, self._stamp, key))
+            if len(self._timed) > 2 * len(self._entries) + _SLACK:
+                self._timed = [entry for entry in self._timed if self._current(entry[1], entry[2])]
+                heapify(self._timed)
+        self._entries[key] = _Entry(self._stamp, flying, silent)
+
+    def due(self, now: int) -> list[bytes]:
+        """Devices whose time came: a back-off or a lease ran out, a command expired or rose a step. Each must be
+        `update`d.
+        """
+        found = []
+        while self._timed and self._timed[0][0] <= now:
+            _, stamp, key = heappop(self._timed)
+            if self._current(stamp, key):
+                found.append(key)
+        return found
+
+    def take(self) -> bytes | None:
+        """The device that gets the next slot; None when no slot is free or nobody is ready. It must be `update`d."""
+        if self.free < 1:
+            return None
+        heaps = [self._answering]
+        if self.silent_flying < self._limits.silent_slots:
+            heaps.append(self._silent)
+        ready = [heap for heap in heaps if self._top(heap)]
+        if not ready:
+            return None
+        return heappop(min(ready, key=lambda heap: heap[0]))[3]
+
+    def _top(self, heap: list[_Ready]) -> bool:
+        while heap and not self._current(heap[0][2], heap[0][3]):
+            heappop(heap)
+        return bool(heap)
+
+    def _current(self, stamp: int, key: bytes) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.stamp == stamp
+
+    def _compact(self, heap: list[_Ready]) -> None:
+        if len(heap) > 2 * len(self._entries) + _SLACK:
+            heap[:] = [entry for entry in heap if self._current(entry[2], entry[3])]
+            heapify(heap)
+
+
+def dispatch(
+    index: Index, device_of: Callable[[bytes], Device], now: int, limits: Limits
+) -> Iterator[tuple[bytes, list[Event]]]:
+    """The next jobs, one decision a device, while slots are free. The caller evolves and `update`s before it asks for
+    the next.
+    """
+    while (key := index.take()) is not None:
+        yield key, next_job(device_of(key), now, limits)
+
+
+def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
+    """The job of one device: its due commands in order of priority and age, as many as fit. First, what is too late is
+    settled.
+    """
+    if device.flight is not None:
+        return []
+    events: list[Event] = [
+        settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), now)
+        for held in device.queue
+        if held.expires_at is not None and held.expires_at <= now
+    ]
+    if events:
+        events += orphans(device, events, device.registration, now)
+        gone = {event.correlation_id for event in events if isinstance(event, CommandSettled)}
+        queue = [held for held in device.queue if held.correlation_id not in gone]
+    else:
+        queue = list(device.queue)
+    due = [held for held in queue if held.not_before <= now and _allowed(device, held)]
+    if not due:
+        return events
+    due.sort(key=lambda held: (-priority(held, now, limits), held.received_at))
+    commands = _together(due, limits)
+    frames = sum(_frames(held) for held in commands)
+    frames += limits.association_frames if frames else 0
+    if device.counter + frames - 1 > LAST_COUNTER:
+        return events + [settled(held, Status.ERROR, faults.counters_used_up(), now) for held in commands]
+    events.append(
+        JobDispatched(
+            number=device.jobs + 1,
+            correlation_ids=tuple([held.correlation_id for held in commands]),
+            dispatched_at=now,
+            deadline=now + limits.connect + 1_000 * sum(_seconds(held) for held in commands),
+            counter_from=device.counter,
+            counter_to=device.counter + frames - 1,
+        )
+    )
+    return events
+
+
+def priority(held: Pending, now: int, limits: Limits) -> int:
+    """As given; below the default it rises a step every `ageing_step`, up to the default, so that nobody waits for
+    ever.
+    """
+    if held.priority >= _ORDINARY:
+        return held.priority
+    return min(_ORDINARY, held.priority + max(0, now - held.received_at) // limits.ageing_step)
+
+
+def _allowed(device: Device, held: Pending) -> bool:
+    return device.registration is not None or held.operation == REGISTERS
+
+
+def _rank(device: Device, now: int, limits: Limits) -> tuple[tuple[int, int] | None, int]:
+    """Rank of the best due command, and the time at which the device is to be looked at again without any message."""
+    best: tuple[int, int] | None = None
+    wake = _NEVER
+    for held in device.queue:
+        if held.expires_at is not None:
+            wake = min(wake, held.expires_at)
+        if not _allowed(device, held):
+            continue
+        if held.not_before > now:
+            wake = min(wake, held.not_before)
+            continue
+        effective = priority(held, now, limits)
+        if effective < _ORDINARY:
+            steps = max(0, now - held.received_at) // limits.ageing_step + 1
+            wake = min(wake, held.received_at + steps * limits.ageing_step)
+        rank = (-effective, held.received_at)
+        if best is None or rank < best:
+            best = rank
+    return best, wake
+
+
+def _wake_flying(device: Device, limits: Limits) -> int:
+    flight = device.flight
+    if flight is None:
+        return _NEVER
+    wake = flight.deadline + limits.grace
+    for held in device.queue:
+        if held.expires_at is not None and held.correlation_id not in flight.correlation_ids:
+            wake = min(wake, held.expires_at)
+    return wake
+
+
+def _together(due: list[Pending], limits: Limits) -> list[Pending]:
+    """The first command, and those after it that fit into one association. One that calls no meter goes alone."""
+    first = due[0]
+    if not _connects(first):
+        return [first]
+    chosen, seconds = [first], _seconds(first)
+    for held in due[1:]:
+        if len(chosen) == limits.commands_a_job:
+            break
+        if not _connects(held):
+            continue
+        seconds += _seconds(held)
+        if seconds > limits.seconds_a_job:
+            break
+        chosen.append(held)
+    return chosen
+
+
+def _seconds(held: Pending) -> int:
+    found = catalogue().get(held.operation)
+    return found.seconds if found is not None else 0
+
+
+def _frames(held: Pending) -> int:
+    found = catalogue().get(held.operation)
+    return found.frames if found is not None and found.connects else 0
+
+
+def _connects(held: Pending) -> bool:
+    found = catalogue().get(held.operation)
+    return found.connects if found is not None else False

@@ -1,0 +1,198 @@
+"""What can happen to a device, and what it can hear of: events are the log, messages are the inbox after reading.
+
+All events of one decision are one `DeviceEvents` record. `version` counts a device's decisions without a gap; a
+decision that leaves the device as it was (a refusal nobody needs to remember, a repeat) is logged for the analysts
+with version 0, and a replay passes over it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.records import (
+    CommandHeader,
+    DeviceRegistered,
+    Fault,
+    JobAttempting,
+    JobEnded,
+    Status,
+    TimeZoneSet,
+)
+
+UNVERSIONED: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAccepted:
+    """The command is the device's to carry out; it will have exactly one outcome."""
+
+    correlation_id: str
+    operation: str
+    command: bytes
+    digest: bytes
+    priority: int
+    created_at: int
+    received_at: int
+    not_before: int
+    expires_at: int | None
+    bypass_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """Rejected, and not remembered: the device does not exist, or its memory already speaks of the id. Changes
+    nothing.
+    """
+
+    correlation_id: str
+    operation: str
+    fault: Fault
+    created_at: int | None
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRepeated:
+    """The same command again. `status` None: it is still in work. Changes nothing."""
+
+    correlation_id: str
+    operation: str
+    status: Status | None
+    fault: Fault | None
+    attempts: int
+    created_at: int
+    received_at: int
+    settled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDispatched:
+    """A worker was given the due commands, and invocation counters; below `counter_from`, `counter_to` means none."""
+
+    number: int
+    correlation_ids: tuple[str, ...]
+    dispatched_at: int
+    deadline: int
+    counter_from: int
+    counter_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptBegun:
+    """From now on nobody may carry this command out again: the meter may have heard it."""
+
+    number: int
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobReported:
+    """The job in flight ended with a result. `unreached`: the meter was called and did not answer."""
+
+    number: int
+    unreached: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobLost:
+    """The job in flight had no result by its deadline and grace, and none was left unread."""
+
+    number: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPostponed:
+    """Back in the queue for another attempt."""
+
+    correlation_id: str
+    not_before: int
+    attempts: int
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSettled:
+    """The one terminal outcome. The log never holds results: `react` takes them from the message that brought them."""
+
+    correlation_id: str
+    operation: str
+    status: Status
+    fault: Fault | None
+    attempts: int
+    digest: bytes
+    created_at: int
+    received_at: int
+    settled_at: int
+    large_result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRaised:
+    """The meter expects at least this invocation counter."""
+
+    counter: int
+
+
+Event = (
+    CommandAccepted
+    | CommandRefused
+    | CommandRepeated
+    | JobDispatched
+    | AttemptBegun
+    | JobReported
+    | JobLost
+    | CommandPostponed
+    | CommandSettled
+    | CounterRaised
+    | TimeZoneSet
+    | DeviceRegistered
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEvents:
+    """One decision: a record of the log."""
+
+    device_id: str
+    version: int  # of the device after it; 0 = the device is as it was
+    at: int
+    cause: str  # "<topic>@<offset>" of the message decided, or "dispatch"
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """A command that could be read. `request` is a mapping of plain values, not yet checked."""
+
+    header: CommandHeader
+    operation: str
+    request: Any
+    record: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReported:
+    attempting: JobAttempting
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReported:
+    ended: JobEnded
+    at: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """A tick, for a device whose time has come. `results_decided`: no result committed before the tick is left
+    undecided.
+    """
+
+    at: int
+    seed: int
+    results_decided: bool
+
+
+Message = CommandReceived | AttemptReported | ResultReported | TimePassed

@@ -1,0 +1,120 @@
+"""What a device is after an event. Refuses nothing: it has happened. The only place where a device changes."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from schemas.records import DeviceRegistered, Status, TimeZoneSet
+from streams.device.events import (
+    UNVERSIONED,
+    AttemptBegun,
+    CommandAccepted,
+    CommandPostponed,
+    CommandRefused,
+    CommandRepeated,
+    CommandSettled,
+    CounterRaised,
+    DeviceEvents,
+    Event,
+    JobDispatched,
+    JobLost,
+    JobReported,
+)
+from streams.device.state import Device, Flight, Pending, Settled, id_bytes, remember
+
+
+def fold(device: Device, decision: DeviceEvents) -> Device:
+    """The device after a decision. One of version 0 leaves it as it is. Gaps are not looked for here."""
+    if decision.version == UNVERSIONED:
+        return device
+    for event in decision.events:
+        device = evolve(device, event)
+    return replace(
+        device,
+        idle=not device.queue and device.flight is None,
+        device_id=decision.device_id,
+        version=decision.version,
+    )
+
+
+def replay(decisions: Iterable[DeviceEvents], device: Device | None = None) -> Device:
+    """The device after its decisions, from the first one on or from a given state."""
+    current = device or Device()
+    for decision in decisions:
+        current = fold(current, decision)
+    return current
+
+
+def evolve(device: Device, event: Event) -> Device:
+    """The device after one event; `idle` and `version` are `fold`'s to set."""
+    match event:
+        case CommandAccepted():
+            return replace(device, queue=(*device.queue, _pending(event)))
+        case JobDispatched():
+            flight = Flight(
+                event.number,
+                event.dispatched_at,
+                event.deadline,
+                event.correlation_ids,
+                event.counter_from,
+                event.counter_to,
+            )
+            counter = max(device.counter, event.counter_to + 1)
+            return replace(device, jobs=event.number, flight=flight, counter=counter)
+        case AttemptBegun():
+            if device.flight is None:
+                return device
+            attempting = (*device.flight.attempting, event.correlation_id)
+            return replace(device, flight=replace(device.flight, attempting=attempting))
+        case JobReported():
+            if not event.unreached:
+                return replace(device, flight=None, failures=0, unreachable_since=None)
+            since = event.at if device.unreachable_since is None else device.unreachable_since
+            return replace(device, flight=None, failures=device.failures + 1, unreachable_since=since)
+        case JobLost():
+            return replace(device, flight=None)
+        case CommandPostponed():
+            queue = tuple(
+                replace(held, not_before=event.not_before, attempts=event.attempts, fault=event.fault)
+                if held.correlation_id == event.correlation_id
+                else held
+                for held in device.queue
+            )
+            return replace(device, queue=queue)
+        case CommandSettled():
+            queue = tuple([held for held in device.queue if held.correlation_id != event.correlation_id])
+            return replace(device, queue=queue, settled=remember(device.settled, _settled(event)))
+        case CounterRaised():
+            return replace(device, counter=max(device.counter, event.counter))
+        case TimeZoneSet():
+            if device.registration is None:
+                return device
+            return replace(device, registration=replace(device.registration, time_zone=event.time_zone))
+        case DeviceRegistered():
+            counter = max(device.counter, event.invocation_counter)
+            return replace(device, registration=event.registration, counter=counter)
+        case CommandRefused() | CommandRepeated():
+            return device
+        case _:
+            assert_never(event)
+
+
+def _pending(event: CommandAccepted) -> Pending:
+    return Pending(
+        correlation_id=event.correlation_id,
+        operation=event.operation,
+        command=event.command,
+        digest=event.digest,
+        priority=event.priority,
+        created_at=event.created_at,
+        received_at=event.received_at,
+        not_before=event.not_before,
+        expires_at=event.expires_at,
+        bypass_retry=event.bypass_retry,
+    )
+
+
+def _settled(event: CommandSettled) -> Settled:
+    code = event.fault.code if event.fault is not None else 0
+    status: Status = event.status
+    return Settled(id_bytes(event.correlation_id), event.digest, event.settled_at, status, code, event.attempts)

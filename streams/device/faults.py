@@ -1,0 +1,57 @@
+"""The faults the streams themselves give; codes and names of reference `operations-managing.md` 2.16."""
+
+from operations._errors import COMPONENT
+from schemas.records import Fault
+
+
+def _fault(code: int, name: str, message: str, field: str | None = None) -> Fault:
+    text = f"{field}: {message}" if field else message
+    return Fault(code=code, name=name, component=COMPONENT, message=text, field=field)
+
+
+def invalid(field: str, reason: str) -> Fault:
+    return _fault(401, "VALIDATION_ERROR", reason, field)
+
+
+def unknown_device(device_id: str) -> Fault:
+    return _fault(201, "UNKNOWN_DEVICE", f"there is no device {device_id!r}; register it with AddDevice", "device_id")
+
+
+def existing_device(device_id: str) -> Fault:
+    return _fault(204, "EXISTING_DEVICE", f"device {device_id!r} exists already", "device_id")
+
+
+def unknown_profile(protocol: str, version: str) -> Fault:
+    name = "UNKNOWN_PROTOCOL_NAME_OR_VERSION_OR_VARIANT"
+    return _fault(206, name, f"there is no profile of {protocol} {version}", "protocol_version")
+
+
+def unknown_operation(operation: str) -> Fault:
+    return _fault(407, "UNSUPPORTED_DEVICE_ACTION", f"there is no operation {operation!r}", "operation")
+
+
+def unsupported(operation: str, tag: str, protocol: str, version: str) -> Fault:
+    name = "OPERATION_NOT_SUPPORTED_BY_PLATFORM_FOR_PROTOCOL"
+    return _fault(416, name, f"{operation} needs {tag}, which {protocol} {version} does not have", "operation")
+
+
+def expired(expires_at: int) -> Fault:
+    return _fault(417, "MAX_SCHEDULE_TIME_EXCEEDED", f"not begun before {expires_at} (ms since 1970 UTC)", "expires_at")
+
+
+def no_result(number: int) -> Fault:
+    return _fault(233, "RESPONSE_TIMEOUT", f"job {number} had no result by its deadline")
+
+
+def not_told(what: str) -> Fault:
+    return _fault(0, "TECHNICAL", what)
+
+
+def counters_used_up() -> Fault:
+    reason = "the invocation counters of the encryption key are used up; replace the key"
+    return _fault(808, "ATTEMPT_TO_LOWER_INVOCATION_COUNTER", reason)
+
+
+def remembered(code: int) -> Fault:
+    """Of an outcome told again: of the fault only its code was kept."""
+    return _fault(code, "REMEMBERED", "as answered before; the response under the same correlation id says more")

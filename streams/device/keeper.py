@@ -1,0 +1,299 @@
+"""One partition's devices: joins reading, deciding, evolving and telling for the shell, and keeps what it has decoded.
+
+Everything here follows from what is received: no clock, no randomness. Commands and results are decided as they come;
+time is looked at once a batch, after them, so that no lease runs out whose result lies in the same batch; then the
+free slots are given away.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from schemas.records import Job, Tick
+from schemas.topics import COMMANDS, JOB_RESULTS, TICKS
+from streams.device import faults, outbox
+from streams.device.decide import changes, decide
+from streams.device.dispatch import Index, dispatch
+from streams.device.events import (
+    UNVERSIONED,
+    CommandAccepted,
+    CommandReceived,
+    CommandRefused,
+    DeviceEvents,
+    Event,
+    JobDispatched,
+    Message,
+    TimePassed,
+)
+from streams.device.evolve import evolve, fold
+from streams.device.inbox import DeadLetter, Refusal, read_command, read_result, read_tick
+from streams.device.limits import Limits
+from streams.device.react import react
+from streams.device.state import Device, is_idle
+from streams.device.wire import decode_device, encode_device
+from streams.keeper import Outgoing, Received
+
+_CACHED: Final = 20_000  # decoded idle devices kept, to spare decoding those that are asked often
+_RESULTS: Final = struct.Struct(">q")
+_RESERVED: Final = b"\x00"  # no device identification begins with it
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one partition counted since it was loaded; the app sums them up for the metrics."""
+
+    forwarded: int = 0
+    refused: int = 0
+    dead_lettered: int = 0
+    accepted: int = 0
+    dispatched: int = 0
+    decisions: int = 0
+    late: int = 0
+
+
+def results_key(partition: int) -> bytes:
+    """Where the partition keeps the end of what it has decided of `job-results`: leases are judged by it."""
+    return _RESERVED + b"results/%d" % partition
+
+
+def is_device_key(key: bytes) -> bool:
+    """Whether a key of the table is a device's, and not bookkeeping of the shell or of a keeper."""
+    return not key.startswith(_RESERVED)
+
+
+class Partition:
+    """The `Keeper` of one partition.
+
+    `partition_of`: key -> partition it belongs to. `since`: ms; ticks before it are passed over, and nothing is
+    dispatched before the first one after it, because deadlines set by a tick left over from a former owner would have
+    passed before a worker saw them.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        values: Mapping[bytes, bytes],
+        partition_of: Callable[[bytes], int],
+        limits: Limits | None = None,
+        since: int = 0,
+        counts: Counts | None = None,
+    ) -> None:
+        self.partition = partition
+        self.counts = counts or Counts()
+        self.index = Index(limits or Limits())
+        self._limits = limits or Limits()
+        self._values = values
+        self._partition_of = partition_of
+        self._since = since
+        self._devices: dict[bytes, Device] = {}
+        self._changed: dict[bytes, None] = {}  # in order
+        self._out: list[Outgoing] = []
+        self._tick = Tick(0, 0, 0)
+        self._ticked = False
+        self._traces: dict[str, bytes] = {}
+        end = values.get(results_key(partition))
+        self._results_end: int = _RESULTS.unpack(end)[0] if end is not None else 0  # offset after the last decided
+        self._results_moved = False
+        for key, value in values.items():
+            if is_device_key(key) and not is_idle(value):
+                device = self._devices[key] = decode_device(value)
+                self.index.update(key, device, 0)
+
+    def device(self, key: bytes) -> Device | None:
+        """The device as it stands, None when there is none."""
+        found = self._devices.get(key)
+        if found is None:
+            value = self._values.get(key) if is_device_key(key) else None
+            if value is None:
+                return None
+            found = self._devices[key] = decode_device(value)
+        return found
+
+    # --- receiving
+
+    def receive(self, received: Received) -> None:
+        """Decide what one record of the inbox asks for."""
+        topic = received.topic
+        if topic == COMMANDS.name:
+            self._receive_command(received)
+        elif topic == JOB_RESULTS.name:
+            self._receive_result(received)
+        elif topic == TICKS.name:
+            tick = read_tick(received)
+            if isinstance(tick, DeadLetter):
+                self._set_aside(received, tick.reason)
+            elif tick.at >= self._since:  # the last one counts: clocks differ, and a former owner's may be ahead
+                self._tick, self._ticked = tick, True
+        else:
+            self._set_aside(received, f"no record of {topic} is expected here")
+
+    def _receive_command(self, received: Received) -> None:
+        if received.key:
+            belongs = self._partition_of(received.key)
+            if belongs != self.partition:
+                if not outbox.was_forwarded(received):
+                    self.counts.forwarded += 1
+                    self._out.append(outbox.forwarded(received, belongs))
+                    return
+                message = read_command(received, self._limits)
+                fault = faults.invalid("key", f"belongs to partition {belongs}, but was sent on to {self.partition}")
+                if isinstance(message, CommandReceived):
+                    header = message.header
+                    refused = CommandRefused(
+                        header.correlation_id, message.operation, fault, header.created_at, message.at
+                    )
+                    self._refuse(received, header.device_id, refused)
+                elif isinstance(message, Refusal):
+                    self._refuse(received, message.device_id, replace(message.refused, fault=fault))
+                else:
+                    self._set_aside(received, message.reason)
+                return
+        message = read_command(received, self._limits)
+        if isinstance(message, CommandReceived):
+            trace = outbox.traceparent_of(received)
+            if trace is not None:
+                self._traces[message.header.correlation_id] = trace
+            self._decide(received.key, message, f"{received.topic}@{received.offset}", received.timestamp, trace)
+        elif isinstance(message, Refusal):
+            self._refuse(received, message.device_id, message.refused)
+        else:
+            self._set_aside(received, message.reason)
+
+    def _receive_result(self, received: Received) -> None:
+        self._results_end, self._results_moved = received.offset + 1, True
+        message = read_result(received, self._tick.seed)
+        if isinstance(message, DeadLetter):
+            self._set_aside(received, message.reason)
+        elif self.device(received.key) is None:
+            self._set_aside(received, "a result of a device that nobody knows")
+        else:
+            cause = f"{received.topic}@{received.offset}"
+            self._decide(received.key, message, cause, received.timestamp, outbox.traceparent_of(received))
+
+    def _refuse(self, received: Received, device_id: str, refused: CommandRefused) -> None:
+        self._apply(
+            received.key or device_id.encode(errors="replace"),
+            Device(device_id=device_id),
+            [refused],
+            None,
+            f"{received.topic}@{received.offset}",
+            received.timestamp,
+            outbox.traceparent_of(received),
+        )
+
+    def _set_aside(self, received: Received, reason: str) -> None:
+        self.counts.dead_lettered += 1
+        self._out.append(outbox.dead_letter(received, reason))
+
+    # --- deciding
+
+    def _decide(self, key: bytes, message: Message, cause: str, at: int, trace: bytes | None = None) -> None:
+        device = self.device(key) or Device(device_id=key.decode())
+        events = decide(device, message, self._limits)
+        if events:
+            self._apply(key, device, events, message, cause, at, trace)
+        elif isinstance(message, TimePassed):
+            self.index.update(key, device, self._tick.at)
+        else:
+            self.counts.late += 1
+
+    def _apply(
+        self,
+        key: bytes,
+        device: Device,
+        events: list[Event],
+        message: Message | None,
+        cause: str,
+        at: int,
+        trace: bytes | None,
+    ) -> None:
+        """Evolve, log and tell one decision."""
+        self.counts.decisions += 1
+        version = device.version + 1 if changes(events) else UNVERSIONED
+        if device.device_id == "":
+            device = replace(device, device_id=key.decode())
+        decision = DeviceEvents(device.device_id, version, at, cause, tuple(events))
+        self._out.append(outbox.logged(key, decision, self.partition, trace))
+        after = device
+        for event in events:
+            after = evolve(after, event)
+            for record in react(after, event, message):
+                self._out.append(outbox.told(key, record, at, self._trace(event, record) or trace))
+            self._count(event)
+        if version:
+            self._devices[key] = replace(
+                after,
+                idle=not after.queue and after.flight is None,
+                version=version,
+            )
+            self._changed[key] = None
+
+    def _trace(self, event: Event, record: object) -> bytes | None:
+        """The trace a job belongs to: of its first command that came with one. Kept in memory only: tracing may lose,
+        state may not.
+        """
+        if not self._traces or not isinstance(event, JobDispatched) or not isinstance(record, Job):
+            return None
+        found = [self._traces.pop(name) for name in event.correlation_ids if name in self._traces]
+        return found[0] if found else None
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, CommandAccepted):
+            self.counts.accepted += 1
+        elif isinstance(event, JobDispatched):
+            self.counts.dispatched += 1
+        elif isinstance(event, CommandRefused):
+            self.counts.refused += 1
+
+    # --- settling
+
+    def settle(self) -> tuple[list[Outgoing], dict[bytes, bytes | None]]:
+        """Let time pass if it was told, give the free slots away, and return records and changed values."""
+        now = self._tick.at
+        for key in self._changed:
+            self.index.update(key, self._devices[key], now)
+        if self._ticked:
+            self._ticked = False
+            self._pass_time(now)
+        if now and self.index.free:
+            self._dispatch(now)
+        values: dict[bytes, bytes | None] = {key: encode_device(self._devices[key]) for key in self._changed}
+        if self._results_moved:
+            values[results_key(self.partition)] = _RESULTS.pack(self._results_end)
+            self._results_moved = False
+        records, self._out = self._out, []
+        self._forget()
+        return records, values
+
+    def _pass_time(self, now: int) -> None:
+        tick = self._tick
+        message = TimePassed(now, tick.seed, results_decided=self._results_end >= tick.results_end)
+        for key in self.index.due(now):
+            self._decide(key, message, "tick", now)
+            self.index.update(key, self._devices[key], now)
+
+    def _dispatch(self, now: int) -> None:
+        for key, events in dispatch(self.index, self._devices.__getitem__, now, self._limits):
+            device = self._devices[key]
+            if events:
+                self._apply(key, device, events, None, "dispatch", now, None)
+            self.index.update(key, self._devices[key], now)
+
+    def _forget(self) -> None:
+        """Drop decoded devices that are idle, but those of this batch: their values are not committed yet."""
+        if len(self._devices) > _CACHED + len(self.index) + len(self._changed):
+            self._devices = {
+                key: device for key, device in self._devices.items() if not device.idle or key in self._changed
+            }
+        if len(self._traces) > _CACHED:
+            self._traces.clear()
+        self._changed = {}
+
+
+def rebuilt(decisions: Iterable[DeviceEvents]) -> bytes | None:
+    """The table value that a device's log leads to, None when none of it changed anything."""
+    device = Device()
+    for decision in decisions:
+        device = fold(device, decision)
+    return encode_device(device) if device.version else None

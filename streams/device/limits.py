@@ -1,0 +1,35 @@
+"""The numbers the decisions are made with: one frozen record, so that a test or an operator can choose others."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Defaults follow reference `operations-managing.md` 2.5 and 2.21; times in milliseconds."""
+
+    slots: int = 200  # jobs in flight a partition
+    silent_slots: int = 50  # of them at most for meters that did not answer lately
+    attempts: int = 3  # the first and two retries
+    retry_delay: int = 30_000  # doubled with each attempt
+    retry_jitter: float = 0.2  # of the delay, either way
+    commands_a_job: int = 16
+    seconds_a_job: int = 600  # sum of what its operations may take; one command may exceed it alone
+    connect: int = 60_000  # for taking the job, the connection and the association
+    grace: int = 30_000  # after the deadline, for the result to arrive
+    association_frames: int = 8  # invocation counters besides those of the operations
+    ageing_step: int = 10 * MINUTE_MS  # in which a command below the default priority rises a step, up to it
+    queue_commands: int = 256  # waiting at one device
+    queue_bytes: int = 512 * KIB  # of their records: state and job stay within one Kafka record
+    record_bytes: int = 256 * KIB  # of one command
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "attempts", "commands_a_job", "queue_commands"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is less than 1")
+        if not 0 <= self.silent_slots <= self.slots:
+            raise ValueError(f"silent_slots: {self.silent_slots} is not within 0 and slots ({self.slots})")
+        if not 0 <= self.retry_jitter < 1:
+            raise ValueError(f"retry_jitter: {self.retry_jitter} is not within 0 and 1")

@@ -1,0 +1,128 @@
+"""What the world is told of an event: jobs to the workers, responses and notifications to the callers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from schemas.records import Job, JobCommand, Notice, Notification, ResponseHeader, Status
+from streams.device.events import (
+    CommandAccepted,
+    CommandRefused,
+    CommandRepeated,
+    CommandSettled,
+    Event,
+    JobDispatched,
+    Message,
+    ResultReported,
+)
+from streams.device.state import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response before it is encoded: the result as the operation's Avro body, copied as it came."""
+
+    header: ResponseHeader
+    result: bytes | None = None
+
+
+Told = Job | Response | Notification
+
+
+def react(device: Device, event: Event, message: Message | None) -> Iterator[Told]:
+    """`device` is as it stands after the event; `message` is what was decided, None for a dispatch. It alone holds
+    results.
+    """
+    match event:
+        case CommandAccepted():
+            yield _received(device.device_id, event.correlation_id, event.operation, event.received_at)
+        case JobDispatched():
+            yield _job(device, event)
+        case CommandSettled():
+            header = ResponseHeader(
+                correlation_id=event.correlation_id,
+                device_id=device.device_id,
+                operation=event.operation,
+                status=event.status,
+                fault=event.fault,
+                attempts=event.attempts,
+                repeated=False,
+                created_at=event.created_at,
+                received_at=event.received_at,
+                settled_at=event.settled_at,
+                large_result=event.large_result,
+            )
+            yield Response(header, _result(event, message))
+            yield _ready(header)
+        case CommandRefused():
+            header = ResponseHeader(
+                correlation_id=event.correlation_id,
+                device_id=device.device_id,
+                operation=event.operation,
+                status=Status.REJECTED,
+                fault=event.fault,
+                attempts=0,
+                repeated=False,
+                created_at=event.created_at,
+                received_at=event.received_at,
+                settled_at=event.received_at,
+            )
+            yield Response(header)
+            yield _ready(header)
+        case CommandRepeated(status=None):
+            yield _received(device.device_id, event.correlation_id, event.operation, event.received_at)
+        case CommandRepeated():
+            header = ResponseHeader(
+                correlation_id=event.correlation_id,
+                device_id=device.device_id,
+                operation=event.operation,
+                status=event.status or Status.UNKNOWN,
+                fault=event.fault,
+                attempts=event.attempts,
+                repeated=True,
+                created_at=event.created_at,
+                received_at=event.received_at,
+                settled_at=event.settled_at or event.received_at,
+            )
+            yield Response(header)
+            yield _ready(header)
+
+
+def _job(device: Device, event: JobDispatched) -> Job:
+    held = {pending.correlation_id: pending for pending in device.queue}
+    return Job(
+        device_id=device.device_id,
+        number=event.number,
+        deadline=event.deadline,
+        counter_from=event.counter_from,
+        counter_to=event.counter_to,
+        registration=device.registration,
+        commands=tuple(
+            [
+                JobCommand(name, held[name].operation, held[name].attempts + 1, held[name].command)
+                for name in event.correlation_ids
+            ]
+        ),
+    )
+
+
+def _result(event: CommandSettled, message: Message | None) -> bytes | None:
+    if event.status is Status.SUCCESSFUL and isinstance(message, ResultReported):
+        for outcome in message.ended.commands:
+            if outcome.correlation_id == event.correlation_id:
+                return outcome.result
+    return None
+
+
+def _received(device_id: str, correlation_id: str, operation: str, at: int) -> Notification:
+    return Notification(correlation_id, device_id, operation, Notice.RECEIVED, at)
+
+
+def _ready(header: ResponseHeader) -> Notification:
+    return Notification(
+        header.correlation_id,
+        header.device_id,
+        header.operation,
+        Notice.RESULT_READY,
+        header.settled_at,
+        header.status,
+    )

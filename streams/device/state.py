@@ -1,0 +1,121 @@
+"""What a device is: the fold of its log, one value of the table. Frozen, without clock or I/O.
+
+The Avro record is `meterlog.DeviceState` (`schemas/avro/shared/DeviceState.avsc`). Its first field, `idle`, is the
+first byte of the body, so a recovery decodes only the devices that have something to do.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.records import Fault, Registration, Status
+
+SETTLED_KEPT: Final = 64  # a caller repeating itself later than this is told so
+FIRST_COUNTER: Final = 1
+LAST_COUNTER: Final = 0xFFFF_FFFF  # the invocation counter of suite 0 has 32 bits (Green Book 9.2.3.3.7)
+
+_SETTLED = struct.Struct(">16s8sqBHB")  # id, request digest, settled at, status, fault code, attempts
+_STATUSES: Final = tuple(Status)  # stored by place: append to Status, never reorder it
+_IDLE: Final = 10  # where a value says so: after C3 01 and 8 bytes of fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """One accepted command that has no outcome yet, in work or not."""
+
+    correlation_id: str
+    operation: str
+    command: bytes  # the caller's record, byte for byte
+    digest: bytes  # 8 bytes of the request, to know a repeat from another request under the same id
+    priority: int
+    created_at: int
+    received_at: int
+    not_before: int = 0  # scheduled time, then the end of the back-off
+    expires_at: int | None = None
+    bypass_retry: bool = False
+    attempts: int = 0  # jobs that carried it and ended
+    fault: Fault | None = None  # of the last attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """The job that is out: one association at a time."""
+
+    number: int
+    dispatched_at: int
+    deadline: int
+    correlation_ids: tuple[str, ...]
+    counter_from: int
+    counter_to: int
+    attempting: tuple[str, ...] = ()  # commands whose step that may not be repeated has begun
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device after `version` decisions."""
+
+    idle: bool = True  # nothing queued, nothing in flight; first, see above
+    device_id: str = ""
+    version: int = 0
+    registration: Registration | None = None  # None until AddDevice succeeded
+    counter: int = FIRST_COUNTER  # next invocation counter not given to any job; never falls
+    jobs: int = 0  # number of the last job
+    flight: Flight | None = None
+    queue: tuple[Pending, ...] = ()  # in order of arrival, those in flight included
+    settled: bytes = b""  # ring of the last SETTLED_KEPT outcomes, oldest first, packed
+    failures: int = 0  # jobs in a row that did not reach the meter
+    unreachable_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is remembered of a command with an outcome; never its result."""
+
+    correlation_id: bytes  # the UUID's 16 bytes
+    digest: bytes
+    settled_at: int
+    status: Status
+    fault_code: int  # 0 = no fault, or a technical one without code
+    attempts: int
+
+
+def is_idle(value: bytes) -> bool:
+    """Whether a table value belongs to a device with nothing to do, without decoding it."""
+    return value[_IDLE] == 1
+
+
+def id_bytes(correlation_id: str) -> bytes:
+    return bytes.fromhex(correlation_id.replace("-", ""))
+
+
+def remember(ring: bytes, outcome: Settled) -> bytes:
+    """The ring with one more outcome; the oldest falls out of a full one."""
+    entry = _SETTLED.pack(
+        outcome.correlation_id,
+        outcome.digest,
+        outcome.settled_at,
+        _STATUSES.index(outcome.status),
+        outcome.fault_code & 0xFFFF,
+        min(outcome.attempts, 255),
+    )
+    return (ring + entry)[-SETTLED_KEPT * _SETTLED.size :]
+
+
+def recall(ring: bytes, correlation_id: bytes) -> Settled | None:
+    """The outcome of a command, if it is still remembered."""
+    at = ring.find(correlation_id)
+    while at >= 0:
+        if at % _SETTLED.size == 0:
+            return _unpack(ring, at)
+        at = ring.find(correlation_id, at + 1)
+    return None
+
+
+def oldest(ring: bytes) -> Settled | None:
+    """The outcome that falls out next, once the ring is full; None before."""
+    return _unpack(ring, 0) if len(ring) >= SETTLED_KEPT * _SETTLED.size else None
+
+
+def _unpack(ring: bytes, at: int) -> Settled:
+    correlation_id, digest, settled_at, status, fault_code, attempts = _SETTLED.unpack_from(ring, at)
+    return Settled(correlation_id, digest, settled_at, _STATUSES[status], fault_code, attempts)
