@@ -12,7 +12,9 @@ from textwrap import dedent
 
 
 def about(cls: type) -> str | None:
-    """The docstring as one paragraph, but for what Python code is told it raises; None when only `dataclass` made one up."""
+    """The docstring as one paragraph, but for what Python code is told it raises; None when only `dataclass` made
+    one up.
+    """
     doc = cls.__dict__.get("__doc__")
     if not doc or doc.startswith(f"{cls.__name__}("):
         return None

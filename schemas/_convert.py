@@ -119,21 +119,26 @@ def _bound_writer(schema: Json, names: Names, classes: Classes, cls: type) -> Ch
 
 
 def _open_writer(schema: Json, names: Names, classes: Classes) -> Change:
-    order = [(field["name"], "default" in field) for field in schema["fields"]]
-    known = {name for name, _ in order}
-    changes = dict(_field_changes(writer, schema, names, classes, rich=True))
+    order = tuple(field["name"] for field in schema["fields"])
+    optional = {field["name"] for field in schema["fields"] if "default" in field}
+    known = frozenset(order)
+    changes = _field_changes(writer, schema, names, classes, rich=True)
 
     def write(record: Any) -> dict[str, Any]:
-        if is_dataclass(record):
-            row = {name: getattr(record, name) for name, _ in order}
-        elif isinstance(record, Mapping):
-            if not record.keys() <= known:
-                raise ValueError(f"{schema['name']}: no field {sorted(record.keys() - known)}")
-            row = {name: record[name] for name, optional in order if not optional or name in record}
+        if isinstance(record, Mapping):
+            row = dict(record)
+            if row.keys() != known:
+                if unknown := row.keys() - known:
+                    raise ValueError(f"{schema['name']}: no field {sorted(unknown)}")
+                if missing := known - row.keys() - optional:
+                    raise ValueError(f"{schema['name']}: {sorted(missing)} missing")
+        elif hasattr(record, "__dataclass_fields__"):
+            row = {name: getattr(record, name) for name in order}
         else:
             raise TypeError(f"{schema['name']}: a dataclass or a mapping is wanted, not {type(record).__name__}")
-        for name in row.keys() & changes.keys():
-            row[name] = changes[name](row[name])
+        for name, change in changes:
+            if name in row:
+                row[name] = change(row[name])
         return row
 
     return write
