@@ -77,20 +77,21 @@ def _partition(consumer: Consumer, partition: int, only: str | None) -> Iterator
             raise KafkaException(message.error())
         if (message.offset() or 0) >= end:
             return
-        told = {name: value for name, value in message.headers() or () if isinstance(value, bytes)}
-        about = headers.dead_letter(told)
+        told: headers.Raw = message.headers()  # type: ignore[assignment]
+        try:
+            about = headers.dead_letter(told)
+        except ValueError:
+            continue  # somebody else's record: not a letter of ours
         yield DeadLetter(
             place=f"{partition}:{message.offset()}",
-            at=message.timestamp()[1],
+            at=about.at,
             role=about.role,
             reason=about.reason,
             origin=f"{about.topic}:{about.partition}:{about.offset}",
             topic=about.topic,
-            key=message.key(),  # type: ignore[arg-type]
-            value=message.value() or b"",  # type: ignore[arg-type]
-            headers=tuple(
-                (name, value) for name, value in told.items() if not name.startswith(headers.DEAD_LETTER_PREFIX)
-            ),
+            key=message.key(),
+            value=message.value() or b"",
+            headers=tuple(headers.without_dead_letter(told)),
         )
 
 

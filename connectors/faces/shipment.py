@@ -1,4 +1,4 @@
-"""A shipment file: the meters of a delivery, one device a line, as CSV or JSON Lines; each line is one AddDevice request.
+"""A shipment file: the meters of a delivery, one device a line, as CSV or JSON Lines; each line one AddDevice.
 
 Reference operations-managing 1.2 (what such files hold) and 1.1 (what AddDevice wants). Each bad line is reported with
 its number, field and reason; the rest is imported. Secrets are hex: encrypted for the platform's public key, or plain

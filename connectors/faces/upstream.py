@@ -112,7 +112,7 @@ class Upstream:
                     COMMANDS.name,
                     key=device_id.encode(),
                     value=codec.encode_command(operation, header, checked),
-                    headers=headers.for_command(operation, header),
+                    headers=[*headers.for_command(operation, header)],
                     on_delivery=self._delivered,
                 )
                 break
@@ -174,6 +174,4 @@ def _value(message: Message) -> bytes | None:
 
 def _is_for(message: Message, correlation_id: str) -> bool:
     """Told by the header, so that responses to others are not decoded."""
-    return any(
-        name == headers.CORRELATION_ID and value == correlation_id.encode() for name, value in message.headers() or ()
-    )
+    return headers.read(message.headers()).correlation_id == correlation_id  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from connectors.dlms.cosem import axdr
-from connectors.dlms.cosem.axdr import NULL, Data, Tag
+from connectors.dlms.cosem.axdr import NULL, Data
 from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED, CosemDateTime
 from connectors.dlms.cosem.errors import AccessResult, RemoteProtocolError
 from connectors.dlms.cosem.names import Attribute, Method, Selection
@@ -23,6 +23,7 @@ from connectors.dlms.session import to_cosem
 from connectors.simulator import buffers
 from connectors.simulator.curves import HOUR, Household, is_night_rate, mix
 from connectors.simulator.ledger import Ledger
+from operations._data import Tag
 from operations._profile import (
     MANAGEMENT_CLIENT,
     PUBLIC_CLIENT,
@@ -131,7 +132,8 @@ class Meter:
 
     def get(self, client: int, attribute: Attribute, selection: Selection | None) -> Data | bytes | int:
         result = self._get(client, attribute, selection)
-        self.ledger.note(self.device_id, "get", _name(attribute), result=result if isinstance(result, int) else 0)
+        refused = result if isinstance(result, int) else 0
+        self.ledger.note(self.device_id, "get", _name(attribute), result=refused)
         return result
 
     def set(self, client: int, attribute: Attribute, selection: Selection | None, value: Data) -> int:
@@ -393,14 +395,11 @@ def _default(known: CosemAttribute) -> Data:
     return _DEFAULTS.get(known.type, Data(int(known.type), 0))
 
 
-def _object_list(profile: Profile, _size: int, client: int) -> bytes:
-    """Attribute 2 of the association: what this client sees (meter-model 2.2).
-
-    Shared by all meters of a profile.
-    """
+def _object_list(profile: Profile, objects: Iterable[CosemObject], client: int) -> bytes:
+    """What a client sees: one structure an object (meter-model 2.2)."""
     version = profile.objects["ASSOCIATION_LN"].version
     elements = []
-    for each in profile.objects.values():
+    for each in objects:
         rights = [(known, known.access(client)) for known in each.attributes.values()]
         if not any(access for _, access in rights):
             continue

@@ -38,7 +38,7 @@ def doctor(ctx: click.Context, places: Places, as_json: bool) -> None:
 
     Exit code 1 when something is wrong.
     """
-    findings = []
+    findings: list[Finding] = []
     for look in (_kafka, _topics, _clickhouse, _keys, _roles, _dead_letters):
         findings.extend(_carefully(look, places))
     if as_json:

@@ -28,7 +28,7 @@ def platform_public_key(places: Places) -> bytes:
     except OSError as error:
         raise Failure(
             f"{places.keys / PUBLIC_FILE}: {error.strerror}",
-            "`meterlog keys generate` makes the platform's keys; a supplier has the public one in a file (--public-key).",
+            "`meterlog keys generate` makes the platform's keys; name another's public key with --public-key.",
         ) from None
 
 

@@ -51,7 +51,10 @@ def simulator() -> None:
 @click.option("--host", default=HOST, show_default=True, help="Address to listen on; meters have well-known keys.")
 @fleet_options
 def run(port: int, ledger: Path | None, host: str, settings: FleetSettings) -> None:
-    """Run a fleet until Ctrl-C. --ledger FILE keeps what each meter saw and did, a JSON object a line."""
+    """Run a fleet until Ctrl-C.
+
+    --ledger FILE keeps what each meter saw and did, a JSON object a line.
+    """
     with contextlib.suppress(ImportError):
         import uvloop
 
