@@ -8,8 +8,9 @@ from . import axdr
 from .axdr import MAX_DEPTH, NUMBERS, RAW_LENGTHS, Data, encode_length, read_length, take
 from .errors import LocalProtocolError, RemoteProtocolError
 
-# Elements may take no bytes at all (null-data), so bytes do not bound their number: this does.
-MAX_ELEMENTS = 1 << 18
+# Elements may take no bytes at all (null-data), so bytes alone do not bound their number: this does.
+SPARE_ELEMENTS = 4096
+ELEMENTS_PER_BYTE = 4
 
 
 class TypeDescription(NamedTuple):
@@ -39,7 +40,7 @@ def decode_from(buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
     description, at = _read_description(buffer, at, depth)
     length, at = read_length(buffer, at)
     contents = take(buffer, at, length)
-    budget = [MAX_ELEMENTS]
+    budget = [SPARE_ELEMENTS + ELEMENTS_PER_BYTE * length]
     items = []
     position = 0
     while position < length:
@@ -75,10 +76,10 @@ def _read_description(buffer: bytes, at: int, depth: int) -> tuple[TypeDescripti
 
 
 def _read_item(description: TypeDescription, contents: bytes, at: int, budget: list[int]) -> tuple[Data, int]:
-    budget[0] -= 1
-    if budget[0] < 0:
-        raise RemoteProtocolError(f"compact array of more than {MAX_ELEMENTS} elements")
     tag, count, members = description
+    budget[0] -= 1
+    if budget[0] < count:
+        raise RemoteProtocolError("compact array describes far more elements than it has bytes")
     if tag == 1 or tag == 2:
         described = members * count if tag == 1 else members
         items = []
