@@ -145,6 +145,7 @@ class Shell:
             patches.seek_to_positions(cast(Any, self.app.consumer), self._positions)
             self._seeks_to_positions = True
         self.status.recover({partition.number: dict(partition.positions) for partition in self._partitions.owned()})
+        _log.info("owns partitions %s", sorted(self.status.positions))
         # Faust resumes the inbox, then seeks, then clears its queues: what arrives in between is lost (its issue 596).
         # With the flow stopped nothing arrives; Faust resumes the flow itself after the seek.
         self.app.consumer.stop_flow()

@@ -15,8 +15,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from prometheus_client import generate_latest
+
 from streams.keeper import Outgoing, Received, ShellSettings
 from streams.shell import run_shell
+from streams.status import ShellStatus
 
 START = "0" * 16
 FORWARDED = 5  # every so many commands one goes through `messages`
@@ -141,7 +144,11 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     topics = Topics(arguments["stem"])
-    run_shell(settings(**arguments), lambda partition, values: ToyKeeper(topics, partition, values))
+    status = ShellStatus()
+    try:
+        run_shell(settings(**arguments), lambda partition, values: ToyKeeper(topics, partition, values), status)
+    finally:
+        print(generate_latest(status.metrics.registry).decode(), file=sys.stderr)
 
 
 if __name__ == "__main__":

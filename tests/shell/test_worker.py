@@ -1,0 +1,192 @@
+"""One worker process on a real broker: what comes in, what goes out, and how it ends."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.shell import check_topics
+from tests.shell import harness
+from tests.shell.toy import Topics, settings
+
+
+class One:
+    """A worker, its topics, and its answers."""
+
+    def __init__(self, kafka: str, folder: Path) -> None:
+        self.kafka = kafka
+        self.topics = Topics(f"w{uuid.uuid4().hex[:8]}")
+        harness.create(kafka, self.topics)
+        self.answers = harness.Answers(kafka, self.topics.answers)
+        self._folder = folder
+        self._fleets: list[harness.Fleet] = []
+
+    def start(self) -> None:
+        folder = self._folder / str(len(self._fleets))
+        folder.mkdir()
+        fleet = harness.Fleet(folder, {"stem": self.topics.stem, "bootstrap": self.kafka})
+        self._fleets.append(fleet)
+        fleet.start(1)
+
+    def stop(self) -> list[int]:
+        return self._fleets[-1].stop()
+
+    @property
+    def exits(self) -> list[int]:
+        return [status for _, status in self._fleets[-1].exits]
+
+    @property
+    def log(self) -> str:
+        return self._fleets[-1].workers[0].log.read_text()
+
+    def metric(self, name: str) -> float:
+        """A counter as the worker's log gives it at its end."""
+        found = re.findall(rf"^{name} (\S+)$", self.log, re.M)
+        assert found, f"no {name} in the log"
+        return float(found[-1])
+
+    def send(self, first: int, number: int, **config: str) -> set[str]:
+        commands = {f"c-{each}": f"k-{each % 7}" for each in range(first, first + number)}
+        harness.send(self.kafka, self.topics.commands, ((key, command) for command, key in commands.items()), **config)
+        return set(commands)
+
+    def set_group_offsets(self, offsets: dict[int, int]) -> None:
+        """Move the group's offsets of the commands, as an operator by mistake might."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        wanted = [TopicPartition(self.topics.commands, partition, offset) for partition, offset in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(self.topics.stem, wanted)]
+        for altered in admin.alter_consumer_group_offsets(request).values():
+            altered.result(10)
+
+    def close(self) -> None:
+        self.answers.close()
+        for fleet in self._fleets:
+            fleet.stop()
+
+
+@pytest.fixture
+def one(kafka: str, tmp_path: Path) -> Iterator[One]:
+    one = One(kafka, tmp_path)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def test_every_compression_is_read(one: One) -> None:
+    asked = set()
+    for place, compression in enumerate(("none", "gzip", "snappy", "lz4", "zstd")):
+        asked |= one.send(place * 20, 20, **{"compression.type": compression})
+    one.start()
+    one.answers.wait(100, 60)
+    assert one.stop() == [0]
+    assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
+
+
+def test_open_and_aborted_inputs_are_invisible(one: One) -> None:
+    producer = Producer({"bootstrap.servers": one.kafka, "transactional.id": one.topics.stem + "-upstream"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for number in range(25):
+        producer.produce(one.topics.commands, f"aborted-{number}".encode(), f"k-{number}".encode())
+    producer.flush(10)
+    producer.abort_transaction(10)
+    asked = one.send(100, 20)
+    producer.begin_transaction()
+    producer.produce(one.topics.commands, b"c-500", b"k-500")
+    producer.flush(10)
+    one.start()
+    one.answers.wait(20, 60)
+    assert "c-500" not in one.answers.seen
+    producer.commit_transaction(10)
+    one.answers.wait(21, 30)
+    assert one.stop() == [0]
+    assert harness.reckon(one.kafka, one.topics, asked | {"c-500"}).faults() == {}
+
+
+@pytest.mark.parametrize("offset", [0, 10])
+def test_the_position_decides_and_not_the_groups_offset(one: One, offset: int) -> None:
+    asked = one.send(0, 100)
+    one.start()
+    one.answers.wait(100, 60)
+    assert one.stop() == [0]
+    asked |= one.send(100, 400)
+    ends = {partition: 0 for partition in range(4)}
+    for message in harness.read(one.kafka, one.topics.commands):
+        ends[harness.partition_of(message)] = harness.offset_of(message) + 1
+    # once all is behind the group's offset, once all before it: neither is true
+    one.set_group_offsets({partition: 0 if offset == 0 else end for partition, end in ends.items()})
+    one.start()
+    one.answers.wait(500, 60)
+    assert one.stop() == [0]
+    assert one.exits == []
+    assert one.metric("meterlog_shell_skipped_inputs_total") == 0, "nothing is read again"
+    assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
+
+
+def test_null_keys_and_values_reach_the_keeper(one: One) -> None:
+    producer = Producer({"bootstrap.servers": one.kafka})
+    producer.produce(one.topics.commands, None, b"k-1", 0, headers=[("a", None), ("a", b"2"), ("b", b"")])
+    producer.produce(one.topics.commands, b"\xff\x00 no text", None, 0)
+    producer.produce(one.topics.commands, b"last", None, 0)
+    assert producer.flush(10) == 0
+    one.start()
+    one.answers.wait(3, 60)
+    assert one.stop() == [0]
+    answered = [(m.key() or b"", m.value() or b"", m.headers()) for m in harness.read(one.kafka, one.topics.answers)]
+    assert answered == [
+        (b"k-1", b"", [("a", b""), ("a", b"2"), ("b", b"")]),
+        (b"", b"\xff\x00 no text", None),
+        (b"", b"last", None),
+    ]
+
+
+def test_a_keeper_that_raises_ends_the_process_and_commits_nothing(one: One) -> None:
+    asked = one.send(0, 20)
+    one.start()
+    one.answers.wait(20, 60)
+    harness.send(one.kafka, one.topics.commands, [("k-1", "c-20"), ("k-1", "raise")])
+    for _ in range(300):
+        one.answers.take(0.1)
+        if one.exits:
+            break
+    assert one.exits and one.exits[0] not in (0, None)
+    one.stop()
+    assert "the worker ends: RuntimeError: asked to raise" in one.log
+    found = harness.reckon(one.kafka, one.topics, asked)
+    assert (found.answered_unasked, found.table_differs, found.conflicts) in {(0, 0, 0), (1, 0, 0)}, (
+        "c-20 may have come in an earlier batch, but is then wholly done"
+    )
+
+
+def test_ticks_carry_time_and_ends_to_every_partition(one: One) -> None:
+    asked = one.send(0, 50)
+    one.start()
+    one.answers.wait(50, 60)
+    ticks: dict[int, list[dict[str, object]]] = {}
+    while len(ticks) < 4 or min(len(each) for each in ticks.values()) < 2:
+        one.answers.take(0.5)
+        ticks = {}
+        for message in harness.read(one.kafka, one.topics.ticks):
+            ticks.setdefault(harness.partition_of(message), []).append(json.loads(harness.value_of(message)))
+    assert one.stop() == [0]
+    for partition, found in ticks.items():
+        assert all(tick["partition"] == partition for tick in found)
+        assert len({str(tick["seed"]) for tick in found}) == len(found)
+        assert found[-1]["ends"] == {one.topics.messages: 0}, "all decided, though markers lie at the end"
+    assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
+
+
+def test_topics_are_checked_before_the_start(kafka: str) -> None:
+    topics = Topics(f"c{uuid.uuid4().hex[:8]}")
+    with pytest.raises(ValueError, match=f"{topics.commands}: no such topic"):
+        check_topics(settings(topics.stem, kafka))
+    harness.create(kafka, topics, partitions=2)
+    with pytest.raises(ValueError, match="has 2 partitions, the shell is set to 4"):
+        check_topics(settings(topics.stem, kafka))
+    check_topics(settings(topics.stem, kafka, partitions=2))
