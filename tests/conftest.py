@@ -1,31 +1,73 @@
 """The servers every integration test runs against, started once a session and only if a test asks.
 
 The same tests run on containers where a container engine answers and on the embedded stack where none does; nothing is
-skipped because a server is missing. METERLOG_TEST_SERVERS (`embedded` or `containers`) forces one or the other.
+skipped because a server is missing. METERLOG_TEST_SERVERS (`embedded` or `containers`) forces one or the other. Under
+pytest-xdist every worker would start servers of its own: run the tests in one process.
 """
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from infra.embedded.clickhouse import ClickHouse
 from infra.embedded.kafka import Kafka
+from infra.embedded.ports import LOOPBACK, free_port
+
+KAFKA_IMAGE = "apache/kafka:4.4.0"
+CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
+PROJECT = Path(__file__).parents[1]
+
+
+class ClickHouseServer(NamedTuple):
+    """Where ClickHouse listens: user `default` writes, user `analyst` reads, neither has a password."""
+
+    host: str
+    port: int
+    http_port: int
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap servers of a real broker, for the whole session."""
-    folder: Path = tmp_path_factory.mktemp("kafka")
-    broker = Kafka(folder, folder / "logs")
+def containers() -> bool:
+    """Whether the servers of this session are containers."""
+    chosen = os.environ.get("METERLOG_TEST_SERVERS")
+    if chosen:
+        return chosen == "containers"
+    import docker
+
     try:
-        broker.start()
-        broker.wait_ready()
-        yield broker.bootstrap
-    finally:
-        broker.stop()
+        engine = docker.from_env(timeout=2)
+        try:
+            return bool(engine.ping())
+        finally:
+            engine.close()
+    except docker.errors.DockerException:
+        return False
+
+
+@pytest.fixture(scope="session")
+def kafka(containers: bool) -> Iterator[str]:
+    """Bootstrap servers of a real broker, for the whole session."""
+    serve: Callable[[], AbstractContextManager[str]] = _kafka_container if containers else _embedded_kafka
+    with serve() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def clickhouse(containers: bool) -> Iterator[ClickHouseServer]:
+    """A real ClickHouse, for the whole session."""
+    serve: Callable[[], AbstractContextManager[ClickHouseServer]] = (
+        _clickhouse_container if containers else _embedded_clickhouse
+    )
+    with serve() as server:
+        yield server
 
 
 @pytest.fixture
@@ -45,3 +87,76 @@ def make_topics(kafka: str) -> Callable[..., dict[str, str]]:
         return real
 
     return make
+
+
+@contextmanager
+def _embedded_kafka() -> Iterator[str]:
+    with TemporaryDirectory(prefix="meterlog-kafka-") as folder:
+        broker = Kafka(Path(folder), Path(folder) / "logs")
+        try:
+            broker.start()
+            broker.wait_ready()
+            yield broker.bootstrap
+        finally:
+            broker.stop()
+
+
+@contextmanager
+def _embedded_clickhouse() -> Iterator[ClickHouseServer]:
+    with TemporaryDirectory(prefix="meterlog-clickhouse-") as folder:
+        engine = ClickHouse(Path(folder), Path(folder) / "logs")
+        try:
+            engine.start()
+            engine.wait_ready()
+            yield ClickHouseServer(LOOPBACK, engine.port, engine.http_port)
+        finally:
+            engine.stop()
+
+
+@contextmanager
+def _kafka_container() -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
+
+    port = free_port()  # known before the start: the broker tells its clients to come back to this one
+    settings = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
+        "KAFKA_MESSAGE_MAX_BYTES": "2097152",
+    }
+    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
+    for name, value in settings.items():
+        container = container.with_env(name, value)
+    with container:
+        wait_for_logs(container, "Kafka Server started", timeout=90)
+        yield f"{LOOPBACK}:{port}"
+
+
+@contextmanager
+def _clickhouse_container() -> Iterator[ClickHouseServer]:
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
+
+    container = (
+        DockerContainer(CLICKHOUSE_IMAGE)
+        .with_exposed_ports(9000, 8123)
+        .with_env("CLICKHOUSE_SKIP_USER_SETUP", "1")  # leaves `default` without a password, reachable from outside
+        .with_volume_mapping(
+            str(PROJECT / "infra" / "clickhouse" / "analyst.xml"), "/etc/clickhouse-server/users.d/analyst.xml"
+        )
+    )
+    with container:
+        wait_for_logs(container, "Ready for connections", timeout=90)
+        host = container.get_container_host_ip()
+        yield ClickHouseServer(host, int(container.get_exposed_port(9000)), int(container.get_exposed_port(8123)))

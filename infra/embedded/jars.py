@@ -77,7 +77,7 @@ def class_path(announce: Callable[[str], None] = lambda _: None) -> str:
     """
     cache = cache_folder() / "maven"
     jars = locked()
-    with _alone(cache):
+    with alone(cache):
         missing = [jar for jar in jars if not jar.path(cache).exists()]
         if missing:
             announce(f"fetching Apache Kafka ({len(missing)} of {len(jars)} jars, about 55 MB, once)")
@@ -113,7 +113,7 @@ def relock() -> str:
 
 
 @contextmanager
-def _alone(cache: Path) -> Iterator[None]:
+def alone(cache: Path) -> Iterator[None]:
     """Hold the cache's lock: two stacks that start on an empty cache must not write the same file."""
     try:
         cache.mkdir(parents=True, exist_ok=True)

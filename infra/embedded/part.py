@@ -1,5 +1,4 @@
-"""What Kafka, ClickHouse and every role have in common for their supervisor: a process that becomes ready and can end.
-"""
+"""What Kafka, ClickHouse and every role are to their supervisor: a process that becomes ready and can end."""
 
 import time
 from abc import ABC, abstractmethod
