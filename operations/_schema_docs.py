@@ -5,6 +5,7 @@ A field's comment is the one at the end of its line (or lines), else the comment
 
 import ast
 import inspect
+import re
 import tokenize
 from functools import cache
 from io import StringIO
@@ -18,7 +19,12 @@ def about(cls: type) -> str | None:
     doc = cls.__dict__.get("__doc__")
     if not doc or doc.startswith(f"{cls.__name__}("):
         return None
-    return " ".join(inspect.cleandoc(doc).split()).split(" Raises ")[0]
+    return _for_anyone(" ".join(inspect.cleandoc(doc).split()).split(" Raises ")[0])
+
+
+def _for_anyone(text: str) -> str:
+    """Readers of schemas know null, not None."""
+    return re.sub(r"\bNone\b", "null", text)
 
 
 @cache
@@ -51,5 +57,5 @@ def _comments(source: str) -> dict[str, str]:
                     texts.insert(0, alone[line])
                     line -= 1
             if texts:
-                found[statement.target.id] = " ".join(texts)
+                found[statement.target.id] = _for_anyone(" ".join(texts))
     return found

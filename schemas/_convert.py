@@ -27,7 +27,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 DECIMAL_PRECISION, DECIMAL_SCALE = 24, 6
 _EXACT = Context(prec=DECIMAL_PRECISION, traps=[Inexact, InvalidOperation])
-_DECIMAL_BYTES = 10  # 24 digits and a sign
+_DECIMAL_BYTES = 11  # 24 digits and a sign
 _OF_TYPE = {bool: "boolean", float: "double", str: "string", bytes: "bytes"}
 
 

@@ -205,6 +205,21 @@ def bind(full_name: str, cls: type) -> None:
         _encoders.clear()
 
 
+def bound() -> Mapping[str, type]:
+    """Classes by the full names of their schemas, as they are now."""
+    return dict(_classes)
+
+
+def names() -> tuple[str, ...]:
+    """Full names of all records that can travel, sorted."""
+    return tuple(sorted(_registry().by_name))
+
+
+def schema(full_name: str) -> dict[str, Any]:
+    """The published schema, names in full. Raises LookupError."""
+    return _known(full_name).by_name[full_name].published
+
+
 def _encoder(cls: type) -> _Body:
     registry = _registry()
     if cls not in registry.by_class:
