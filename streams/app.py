@@ -1,0 +1,174 @@
+"""The streams role: settings in, the device keeper into the shell, probes beside it. Computes nothing.
+
+METERLOG_STREAMS_SLOTS          jobs in flight a partition; 200
+METERLOG_STREAMS_SILENT_SLOTS   of them at most for meters that did not answer lately; a quarter
+METERLOG_STREAMS_ATTEMPTS       of one command; 3
+METERLOG_STREAMS_RETRY_SECONDS  before the second attempt, doubled for the next; 30
+METERLOG_STREAMS_CONNECT_SECONDS  a job's time besides its operations; 60
+METERLOG_STREAMS_GRACE_SECONDS  after a job's deadline, before it counts as lost; 30
+METERLOG_STREAMS_APPLICATION    consumer group, and stem of the transactional ids; meterlog-devices
+
+and what all roles share (`roles/settings.py`). The number of partitions is the broker's: `meterlog topics apply`
+fixed it.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import NoReturn
+from weakref import WeakValueDictionary
+
+from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from operations import catalogue
+from operations._profile import profiles
+from roles import settings as roles
+from roles.logs import start_logs
+from roles.probes import Probes
+from roles.settings import RoleSettings, SettingsWrong
+from schemas import topics
+from schemas.codec import encode
+from schemas.partition import partition_of
+from schemas.records import Tick
+from streams.device.keeper import Counts, Partition
+from streams.device.limits import Limits
+from streams.keeper import Keeper, ShellSettings
+from streams.status import ShellMetrics, ShellStatus
+
+APPLICATION = "meterlog-devices"
+_ABOUT = {
+    "forwarded": "Commands sent on from a partition their key does not belong to",
+    "refused": "Commands rejected without being remembered",
+    "dead_lettered": "Records set aside",
+    "accepted": "Commands accepted",
+    "dispatched": "Jobs dispatched",
+    "decisions": "Decisions logged",
+    "late": "Results and repeats that changed nothing",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamsSettings:
+    """All the role is told."""
+
+    role: RoleSettings
+    limits: Limits
+    application: str = APPLICATION
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> StreamsSettings:
+    """From the environment. Raises SettingsWrong."""
+    slots = roles.whole(environment, "METERLOG_STREAMS_SLOTS", Limits().slots, 1, 100_000)
+    seconds = partial(roles.number, environment, least=0, most=86_400)
+    return StreamsSettings(
+        role=roles.read_settings(environment),
+        limits=Limits(
+            slots=slots,
+            silent_slots=roles.whole(environment, "METERLOG_STREAMS_SILENT_SLOTS", max(1, slots // 4), 1, slots),
+            attempts=roles.whole(environment, "METERLOG_STREAMS_ATTEMPTS", Limits().attempts, 1, 100),
+            retry_delay=int(1_000 * seconds("METERLOG_STREAMS_RETRY_SECONDS", 30)),
+            connect=int(1_000 * seconds("METERLOG_STREAMS_CONNECT_SECONDS", 60)),
+            grace=int(1_000 * seconds("METERLOG_STREAMS_GRACE_SECONDS", 30)),
+        ),
+        application=environment.get("METERLOG_STREAMS_APPLICATION") or APPLICATION,
+    )
+
+
+def make_tick(_partition: int, now: int, seed: int, ends: Mapping[str, int]) -> bytes:
+    return encode(Tick(now, seed, ends[topics.JOB_RESULTS.name]))
+
+
+class Keepers(Collector):
+    """Makes the keepers of the partitions a worker comes to own, and sums up what they count."""
+
+    def __init__(self, limits: Limits, partitions: int) -> None:
+        self._limits = limits
+        self._partitions = partitions
+        self._counts = Counts()
+        self._kept: WeakValueDictionary[int, Partition] = WeakValueDictionary()
+
+    def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper:
+        keeper = Partition(
+            partition,
+            values,
+            lambda key: partition_of(key, self._partitions),
+            self._limits,
+            since=time.time_ns() // 1_000_000,
+            counts=self._counts,
+        )
+        self._kept[partition] = keeper
+        return keeper
+
+    def collect(self) -> Iterator[Metric]:
+        for field in fields(Counts):
+            name = f"meterlog_devices_{field.name}"
+            yield CounterMetricFamily(name, _ABOUT[field.name], value=getattr(self._counts, field.name))
+        kept = list(self._kept.values())
+        busy, flying = sum(len(keeper.index) for keeper in kept), sum(keeper.index.flying for keeper in kept)
+        yield GaugeMetricFamily("meterlog_devices_busy", "Devices with commands to carry out", value=busy)
+        yield GaugeMetricFamily("meterlog_devices_in_flight", "Devices with a job out", value=flying)
+
+
+def partitions_of(settings: RoleSettings) -> int:
+    """The partition count of the streams' topics. Raises SettingsWrong when there are none, KafkaException without a
+    broker.
+    """
+    client = AdminClient({**dict(settings.kafka_config), "bootstrap.servers": settings.kafka})
+    found = client.list_topics(timeout=30).topics.get(topics.DEVICES.name)
+    if found is None or not found.partitions:
+        raise SettingsWrong(
+            f"METERLOG_KAFKA: {settings.kafka} has no topic {topics.DEVICES.name}; run: meterlog topics apply"
+        )
+    return len(found.partitions)
+
+
+def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:
+    return ShellSettings(
+        application=settings.application,
+        bootstrap=settings.role.kafka,
+        inbox=tuple(topic.name for topic in topics.DEVICE_INBOX),
+        table=topics.DEVICES.name,
+        ticks=topics.TICKS.name,
+        watched=(topics.JOB_RESULTS.name,),
+        make_tick=make_tick,
+        partitions=partitions,
+        kafka=settings.role.kafka_config,
+    )
+
+
+def run(settings: StreamsSettings) -> NoReturn:
+    """Run the role until it is told to stop or a fault ends it. Raises SettingsWrong or KafkaException before that."""
+    from streams.shell import run_shell  # Faust is imported when it is needed: its import patches and takes a second
+
+    role = settings.role
+    start_logs("streams", level=role.log_level, form=role.log_format)
+    catalogue(), profiles()  # a wrong operation or profile stops the start, not a device
+    partitions = partitions_of(role)
+    registry = CollectorRegistry()
+    status = ShellStatus(metrics=ShellMetrics(registry))
+    keepers = Keepers(settings.limits, partitions)
+    registry.register(keepers)
+    if role.metrics_port is not None:
+        probes = Probes(registry, live=status.alive, ready=status.ready, host=role.metrics_host, port=role.metrics_port)
+        probes.start()
+    run_shell(shell_settings(settings, partitions), keepers.make, status)
+
+
+def main() -> NoReturn:
+    """`python -m streams.app`."""
+    try:
+        settings = read_settings()
+        run(settings)
+    except SettingsWrong as wrong:
+        print(f"streams: {wrong}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
