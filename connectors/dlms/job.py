@@ -30,7 +30,7 @@ from connectors.dlms.session import (
 )
 from operations import Operation, build_request, catalogue
 from operations._errors import OperationError, Rejected, Unreachable
-from operations._profile import PUBLIC_CLIENT, not_in_profile
+from operations._profile import PUBLIC_CLIENT
 from operations._steps import Answer, Attribute, Get, Set, Step
 from schemas import codec
 from schemas.records import (
@@ -172,10 +172,7 @@ class _Run:
         request = build_request(command.operation, decoded.request)
         registration = self._job.registration
         if registration is not None:
-            meter = meter_of(self._job.device_id, registration)
-            for tag in operation.needs:
-                if tag not in meter.profile:
-                    raise not_in_profile(meter.profile, tag)
+            operation.check(meter_of(self._job.device_id, registration).profile)
         elif operation.connects:
             raise Rejected("the device is not known", field="device_id", code=201, name="UNKNOWN_DEVICE")
         return _Plan(operation, request, decoded)

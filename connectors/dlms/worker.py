@@ -6,21 +6,30 @@ whoever sees the end can find the rest. A job holds its place among the sessions
 """
 
 import asyncio
+import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Message
+import uvloop
+from confluent_kafka import KafkaException, Message
 
+import roles.settings
 from connectors.dlms.job import Carried, Desk, carry_out, not_started
-from connectors.dlms.keys import Keys
+from connectors.dlms.keys import Keys, KeysUnusable, load
 from connectors.dlms.opening import client_title
 from connectors.dlms.outbox import Outbox, Place, Undeliverable
 from connectors.dlms.taker import Taken, Taker
-from connectors.dlms.worker_settings import WorkerMetrics, WorkerSettings
+from connectors.dlms.worker_settings import WorkerMetrics, WorkerSettings, raise_descriptor_limit, read_settings
+from operations import catalogue
 from operations._errors import OperationError
+from operations._profile import profiles
+from roles.logs import start_logs
+from roles.probes import Probes
 from schemas import codec, headers
 from schemas.records import (
     CommandEnded,
@@ -82,6 +91,11 @@ class Worker:
             read=self._read,
             take=self._take,
         )
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the taking of jobs."""
+        return self._taker.failure
 
     @property
     def unready(self) -> str:
@@ -253,3 +267,51 @@ class Worker:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
+
+
+async def serve(role: RoleSettings, settings: WorkerSettings, keys: Keys) -> None:
+    """Run a worker with its probes until TERM or INT."""
+    metrics = WorkerMetrics()
+    worker = Worker(settings, keys, metrics)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    with ExitStack() as stack:
+        if role.metrics_port is not None:
+            probes = Probes(
+                metrics.registry,
+                live=lambda: (worker.failure is None, str(worker.failure)),
+                ready=lambda: (not worker.unready, worker.unready),
+                host=role.metrics_host,
+                port=role.metrics_port,
+            )
+            stack.enter_context(probes)
+        _log.info("started", name=settings.name, sessions=settings.sessions, group=settings.group)
+        await worker.run()
+    _log.info("stopped")
+
+
+def main() -> int:
+    """The exit code: 0 after a stop, 1 when taking jobs failed, 2 when it was not set up as it should be."""
+    try:
+        role = roles.settings.read_settings()
+        settings = read_settings(role)
+        keys = load()
+    except (roles.settings.SettingsWrong, KeysUnusable) as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    start_logs(ROLE, level=role.log_level, form=role.log_format)
+    settings = replace(settings, sessions=raise_descriptor_limit(settings.sessions))
+    profiles()  # a profile that is wrong stops the start
+    catalogue()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(role, settings, keys))
+    except KafkaException as failure:
+        _log.error("ended", error=str(failure.args[0]))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

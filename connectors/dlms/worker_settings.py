@@ -11,13 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from connectors.dlms.job import Carried
 from connectors.dlms.session import Times
+from roles.settings import RoleSettings, number, whole
 
 _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _SPARE_DESCRIPTORS: Final = 200  # for Kafka, logs, probes
-
-
-class SettingsWrong(ValueError):
-    """An environment variable does not hold what it should; names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +33,9 @@ class WorkerSettings:
     stop_seconds: float = 10.0
 
 
-def read_settings(environment: Mapping[str, str] = os.environ) -> WorkerSettings:
-    """From the environment. Raises SettingsWrong.
+def read_settings(role: RoleSettings, environment: Mapping[str, str] = os.environ) -> WorkerSettings:
+    """From the environment, beside what every role is told. Raises SettingsWrong.
 
-    METERLOG_KAFKA                bootstrap servers
     METERLOG_WORKER_NAME          as results show it; the host's name and the process id
     METERLOG_WORKER_GROUP         consumer group that shares the jobs; meterlog-dlms-worker
     METERLOG_WORKER_SESSIONS      associations at once; 2000
@@ -50,36 +46,20 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> WorkerSettings
     METERLOG_COUNTER_SECONDS      pause between associations when the invocation counter is put right; 1
     METERLOG_STOP_SECONDS         sessions may go on so long after TERM; 10
     """
-    if not environment.get("METERLOG_KAFKA"):
-        raise SettingsWrong("METERLOG_KAFKA is not set: host:port of the broker")
-    head_end = int(_number(environment, "METERLOG_HEAD_END", 1, 0, 2**40 - 1))
     return WorkerSettings(
-        kafka={"bootstrap.servers": environment["METERLOG_KAFKA"]},
+        kafka={"bootstrap.servers": role.kafka, **dict(role.kafka_config)},
         name=environment.get("METERLOG_WORKER_NAME") or f"{socket.gethostname()}-{os.getpid()}",
         group=environment.get("METERLOG_WORKER_GROUP") or "meterlog-dlms-worker",
-        sessions=int(_number(environment, "METERLOG_WORKER_SESSIONS", 2_000, 1, 100_000)),
-        head_end=head_end,
+        sessions=whole(environment, "METERLOG_WORKER_SESSIONS", 2_000, 1, 100_000),
+        head_end=whole(environment, "METERLOG_HEAD_END", 1, 0, 2**40 - 1),
         topic_prefix=environment.get("METERLOG_TOPIC_PREFIX", ""),
         times=Times(
-            connect=_number(environment, "METERLOG_CONNECT_SECONDS", 10, 0.01, 600),
-            answer=_number(environment, "METERLOG_ANSWER_SECONDS", 30, 0.01, 600),
-            counter=_number(environment, "METERLOG_COUNTER_SECONDS", 1, 0, 600),
+            connect=number(environment, "METERLOG_CONNECT_SECONDS", 10, 0.01, 600),
+            answer=number(environment, "METERLOG_ANSWER_SECONDS", 30, 0.01, 600),
+            counter=number(environment, "METERLOG_COUNTER_SECONDS", 1, 0, 600),
         ),
-        stop_seconds=_number(environment, "METERLOG_STOP_SECONDS", 10, 0, 3_600),
+        stop_seconds=number(environment, "METERLOG_STOP_SECONDS", 10, 0, 3_600),
     )
-
-
-def _number(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
-    text = environment.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        raise SettingsWrong(f"{name}: {text!r} is not a number") from None
-    if not least <= value <= most:
-        raise SettingsWrong(f"{name}: {text} does not lie in {least:g}..{most:g}")
-    return value
 
 
 def raise_descriptor_limit(sessions: int) -> int:
