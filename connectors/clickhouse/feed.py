@@ -1,0 +1,183 @@
+"""The sink's side of Kafka: batches out of a consumer group, commits, and records set aside onto `dead-letters`.
+
+Offsets are committed only after everything of the batch is stored, so a record may come twice and is never lost. The
+assignment is eager (range): the cooperative protocol has broken manual commits in confluent-kafka more than once.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from connectors.clickhouse.batch import Batch, Partition
+from schemas import headers
+from schemas.topics import DEAD_LETTERS
+
+log = structlog.get_logger()
+
+CHUNK: Final = 100  # records asked for at once: bounds how far a batch may pass its bytes
+FLUSH_SECONDS: Final = 30.0
+ROLE: Final = "clickhouse-sink"
+CUT: Final = "dead-letter-cut"  # header: how many bytes the record had, when not all of them fit
+ROOM: Final = 64 * 1024  # for key and headers of a dead letter
+
+
+class Undelivered(Exception):
+    """The broker did not take a dead letter."""
+
+
+class Feed:
+    """A member of the consumer group. Raises KafkaException only for what the client itself calls fatal."""
+
+    def __init__(self, bootstrap: str, topics: Sequence[str], group: str, **settings: Any) -> None:
+        self._ends: dict[Partition, int] = {}  # positions behind the last record: transaction markers lie there
+        self._held: list[Message] = []
+        self._waiting = False
+        self.connected = True
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "partition.assignment.strategy": "range",
+                "queued.max.messages.kbytes": 16_384,  # each partition
+                "topic.metadata.refresh.interval.ms": 10_000,  # topics may be applied after the sink was started
+                **settings,
+            }
+        )
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked)
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._ends.clear()
+        log.info("partitions assigned", count=len(partitions))
+        if self._waiting:
+            consumer.assign(partitions)
+            consumer.pause(partitions)
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._held.clear()  # they come again, to whoever owns them then
+        log.info("partitions revoked", count=len(partitions))
+
+    def take(self, records: int, seconds: float, max_bytes: int) -> list[Message]:
+        """The next records: at most `records` and about `max_bytes`, those of `seconds` when there are fewer."""
+        taken, self._held = self._held, []
+        size = sum(len(message) for message in taken)
+        until = time.monotonic() + seconds
+        while len(taken) < records and size < max_bytes and (left := until - time.monotonic()) > 0:
+            for message in self._consumer.consume(min(CHUNK, records - len(taken)), left):
+                error = message.error()
+                if error is None:
+                    taken.append(message)
+                    size += len(message)
+                else:
+                    self._heard(message, error)
+        self.connected = self.connected or bool(taken)
+        return taken
+
+    def _heard(self, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
+            self.connected = True
+        elif error.fatal():
+            raise KafkaException(error)
+        else:
+            self.connected = error.code() not in {KafkaError._ALL_BROKERS_DOWN, KafkaError.UNKNOWN_TOPIC_OR_PART}
+            log.warning("kafka", reason=error.str())
+
+    def stay(self, seconds: float) -> None:
+        """Wait without taking records, yet remain a member of the group."""
+        self._waiting = True
+        try:
+            self._consumer.pause(self._consumer.assignment())
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                message = self._consumer.poll(min(left, 0.5))
+                if message is not None and (error := message.error()) is not None:
+                    self._heard(message, error)
+                elif message is not None:
+                    self._held.append(message)  # fetched before the pause
+        finally:
+            self._waiting = False
+            self._consumer.resume(self._consumer.assignment())
+
+    def commit(self, ends: Mapping[Partition, int]) -> bool:
+        """Commit positions of partitions still owned. False: they were not taken, so the records may come again."""
+        owned = {(each.topic, each.partition) for each in self._consumer.assignment()}
+        offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in owned]
+        if not offsets:
+            return True
+        try:
+            failed = [each for each in self._consumer.commit(offsets=offsets, asynchronous=False) or () if each.error]
+        except KafkaException as error:
+            log.warning("positions not committed", reason=error.args[0].str())
+            return False
+        for each in failed:
+            log.warning("position not committed", topic=each.topic, partition=each.partition, reason=str(each.error))
+        return not failed
+
+    def lag(self) -> dict[str, int]:
+        """Records (and transaction markers) of each topic behind the positions of this member, as last heard."""
+        lag: dict[str, int] = {}
+        for place in self._consumer.position(self._consumer.assignment()):
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            position = max(place.offset, self._ends.get((place.topic, place.partition), 0))
+            lag[place.topic] = lag.get(place.topic, 0) + (max(high - position, 0) if position >= 0 <= high else 0)
+        return lag
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+class DeadLetters:
+    """Where records go that nobody could store: the original bytes, the reason in headers."""
+
+    def __init__(self, bootstrap: str, topic: str = DEAD_LETTERS.name, max_bytes: int = DEAD_LETTERS.max_bytes) -> None:
+        self._topic = topic
+        self._room = max_bytes - ROOM
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "message.max.bytes": max_bytes,
+                "linger.ms": 5,
+            }
+        )
+
+    def send(self, batch: Batch, at: int) -> None:
+        """Publish what the batch set aside; returns when the broker has it. `at`: milliseconds. Raises Undelivered.
+
+        A record set aside twice (the batch came again) is there twice, under the same topic, partition and offset.
+        """
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        for number, reason in sorted(batch.aside.items()):
+            record: Any = batch.records[number]
+            letter = headers.DeadLetter(
+                reason=reason,
+                topic=record.topic(),
+                partition=record.partition(),
+                offset=record.offset(),
+                at=at,
+                role=ROLE,
+            )
+            told: list[tuple[str, str | bytes | None]] = [*headers.write_dead_letter(record.headers(), letter)]
+            value: bytes = record.value() or b""
+            if len(value) > self._room:
+                told.append((CUT, str(len(value)).encode()))
+                value = value[: self._room]
+            self._producer.produce(self._topic, value, record.key(), headers=told, on_delivery=delivered)
+            self._producer.poll(0)
+        if self._producer.flush(FLUSH_SECONDS) or failed:
+            raise Undelivered(failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s")

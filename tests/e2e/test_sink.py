@@ -1,0 +1,206 @@
+"""The sink on a real broker and a real ClickHouse: every record stored once or set aside, whatever dies."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.sink_world import World, energy, millis, registers, until
+
+from connectors.clickhouse.role import ready
+from connectors.clickhouse.sink import Sink
+from infra.embedded.clickhouse import ClickHouse
+from infra.embedded.ports import LOOPBACK
+from schemas import codec, headers
+
+Topics = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def world(kafka: str, clickhouse: Any, make_topics: Topics) -> World:
+    return World.new(kafka, clickhouse.host, clickhouse.port, make_topics)
+
+
+@contextmanager
+def running(sink: Sink) -> Iterator[Sink]:
+    """The sink on a thread of its own; ended in good order."""
+    thread = threading.Thread(target=sink.run)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        sink.stop.set()
+        thread.join(30)
+        sink.feed.close()
+        assert not thread.is_alive()
+
+
+def settled(world: World) -> Callable[[], bool]:
+    produced = world.produced()
+    return lambda: sum(world.accounted()) == produced
+
+
+def test_rows_are_kwh_and_what_is_missing_is_null(world: World) -> None:
+    read = energy("EM0001", "2026-11-01T00:15", [1_500, None, 1_700], exports=[0, 1, 2], statuses=bytes([0, 8, 0x84]))
+    world.send("profiles", [read, energy("EM0002", "2026-11-01T00:15", [])])
+    world.send("registers", [registers("EM0001", "2026-11-01T10:00:00", import_total=12_345_678, export_total=None)])
+    with running(world.sink()):
+        until(settled(world), what="all records accounted for")
+    assert world.ask(
+        "SELECT import_total, export_total, import_rate1, status_flags FROM energy_profile ORDER BY captured_at"
+    ) == [
+        (Decimal("1.5"), Decimal("0"), None, []),
+        (None, Decimal("0.001"), None, ["DAYLIGHT_SAVING"]),
+        (Decimal("1.7"), Decimal("0.002"), None, ["DATA_NOT_VALID", "POWER_DOWN"]),
+    ]
+    assert world.ask("SELECT DISTINCT toString(correlation_id) FROM energy_reads") == [(read.correlation_id,)]
+    assert world.ask("SELECT quantity, value, unit FROM register_reads FINAL ORDER BY quantity") == [
+        ("export_total", None, "kWh"),
+        ("import_total", Decimal("12345.678"), "kWh"),
+    ]
+    assert world.accounted() == (3, 0)
+
+
+def test_of_a_row_read_twice_the_later_read_counts(world: World) -> None:
+    first = energy("EM0001", "2026-11-01T00:15", [100, 200], received="2026-11-01T01:00:00")
+    again = energy("EM0001", "2026-11-01T00:30", [201, 300], received="2026-11-01T02:00:00")
+    world.send("profiles", [again, first])  # the later read is stored first
+    with running(world.sink(records=1)):
+        until(settled(world))
+    found = world.ask("SELECT import_total FROM energy_reads FINAL ORDER BY captured_at")
+    assert [value for (value,) in found] == [Decimal("0.1"), Decimal("0.201"), Decimal("0.3")]
+
+
+def test_poison_is_set_aside_with_its_reason_and_the_batch_goes_on(world: World) -> None:
+    good = energy("EM0001", "2026-11-01T00:15", [1, 2, 3])
+    poison = {
+        b"\x00not avro": "not with c301",
+        b"\xc3\x01" + bytes(20): "unknown schema",
+        codec.encode(good)[:-3]: "meterlog.EnergyReads",
+        codec.encode(replace(good, import_total=good.import_total[:-8])): "import_total: 16 bytes, times have 24",
+        codec.encode(replace(good, statuses=b"\x00")): "statuses: 1 rows",
+        codec.encode(replace(good, times=good.times[:-1])): "times: 23 bytes",
+        codec.encode(replace(good, correlation_id="nobody")): "correlation_id: 'nobody' is not a UUID",
+        codec.encode(replace(good, period="WEEKLY")): "period: 'WEEKLY'",
+        codec.encode(replace(good, received_at=1)): "received_at: 1 ms",
+        codec.encode(energy("EM0001", "1970-01-01T00:15", [1])): "time of row 0",
+        codec.encode(replace(good, device_id="")): "device_id: 0 bytes",
+    }
+    world.send("profiles", [good, *poison, replace(good, device_id="EM0002")])
+    world.send("responses", [b""], key="EM0003")
+    with running(world.sink()):
+        until(settled(world))
+    assert world.accounted() == (2, len(poison) + 1)
+    assert world.ask("SELECT count() FROM energy_reads FINAL") == [(6,)]
+    letters = {message.value(): headers.dead_letter(message.headers()) for message in world.dead()}
+    assert len(letters) == len(poison) + 1
+    for data, reason in poison.items():
+        letter = letters[data]
+        assert reason in letter.reason
+        assert (letter.topic, letter.role) == (world.topics["profiles"], "clickhouse-sink")
+        where = f"partition = {letter.partition} AND offset = {letter.offset} AND topic = '{letter.topic}'"
+        assert world.ask(f"SELECT reason, device_id FROM set_aside FINAL WHERE {where}") == [(letter.reason, "EM0001")]
+
+
+def test_what_only_the_server_refuses_is_found_by_halving(world: World) -> None:
+    world.ask("ALTER TABLE energy_reads ADD CONSTRAINT sane CHECK ifNull(import_total, 0) < 1000")
+    reads = [energy(f"EM{n:04}", "2026-11-01T00:15", [n, n + 1]) for n in range(40)]
+    bad = [energy(f"EM{n:04}", "2026-11-01T00:15", [n, 1_000_000]) for n in (50, 51)]
+    world.send("profiles", [*reads[:7], bad[0], *reads[7:], bad[1]])
+    with running(world.sink(seconds=2.0)):
+        until(settled(world))
+    assert world.accounted() == (40, 2)
+    assert world.ask("SELECT count(), uniqExact(device_id) FROM energy_reads") == [(80, 40)]
+    assert sorted(message.key() for message in world.dead()) == [b"EM0050", b"EM0051"]
+    assert "sane" in headers.dead_letter(world.dead()[0].headers()).reason
+
+
+def child(world: World, records: int, *how: str) -> "subprocess.Popen[str]":
+    program = Path(__file__).with_name("sink_child.py")
+    arguments = [sys.executable, str(program), json.dumps(asdict(world)), str(records), *how]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_between_insert_and_commit_nothing_is_lost_or_doubled(world: World) -> None:
+    reads = [energy(f"EM{n:04}", "2026-11-01T00:15", list(range(n, n + 96))) for n in range(300)]
+    world.send("profiles", [*reads, b"poison"])
+    for records in (70, 110, 40):  # batches cut differently each time: tokens do not help, keys and sets must
+        dying = child(world, records, "die-before-commit")
+        assert dying.wait(60) == -signal.SIGKILL
+    assert sum(world.accounted()) > 0, "it died before the insert"
+    last = child(world, 90)
+    try:
+        until(lambda: world.accounted() == (300, 1), 60, "every record in the ledger")
+    finally:
+        last.terminate()
+        last.wait(30)
+    count, total = world.ask("SELECT count(), sum(import_total) FROM energy_reads FINAL")[0]
+    assert (count, total) == (300 * 96, Decimal(sum(sum(range(n, n + 96)) for n in range(300))) / 1_000)
+    ((batched,),) = world.ask("SELECT sum(records) FROM sink_batches")
+    assert batched > 301, "nothing was delivered twice, so nothing was proved"
+
+
+def test_a_repeated_batch_is_one_by_its_token(world: World) -> None:
+    world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1, 2, 3])])
+    sinks = [world.sink(), World(**{**asdict(world), "group": f"{world.group}-other"}).sink()]
+    for sink in sinks:
+        with running(sink):
+            until(lambda sink=sink: not sum(sink.feed.lag().values()) and world.accounted() == (1, 0))  # type: ignore[misc]
+    assert world.ask("SELECT count() FROM energy_reads") == [(3,)]  # without FINAL
+
+
+def test_two_sinks_share_the_partitions_and_one_takes_over(world: World) -> None:
+    one, other = child(world, 20), child(world, 20)
+    try:
+        world.send("profiles", (energy(f"EM{n:04}", "2026-11-01T00:15", [n, n]) for n in range(500)))
+        until(lambda: sum(world.accounted()) > 0)
+        one.kill()
+        one.wait(10)
+        world.send("profiles", (energy(f"EM{n:04}", "2026-11-01T00:15", [n, n]) for n in range(500, 900)))
+        until(lambda: world.accounted() == (900, 0), 60, "the other one takes over")
+    finally:
+        for each in (one, other):
+            each.terminate()
+            each.wait(30)
+    assert world.ask("SELECT count() FROM energy_reads FINAL") == [(1_800,)]
+
+
+def test_clickhouse_away_is_waited_for_and_said(kafka: str, make_topics: Topics, tmp_path: Path) -> None:
+    engine = ClickHouse(tmp_path, tmp_path / "logs")
+    try:
+        engine.start()
+        engine.wait_ready()
+        world = World.new(kafka, LOOPBACK, engine.port, make_topics)
+        with running(world.sink()) as sink:
+            world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1])])
+            until(settled(world))
+            assert ready(sink, sink.turned_at) is None
+            engine.kill()
+            world.send("profiles", [energy("EM0002", "2026-11-01T00:15", [n]) for n in range(50)])
+            until(lambda: sink.waiting_for is not None)
+            assert f"{LOOPBACK}:{engine.port} is away" in (ready(sink, sink.turned_at) or "")
+            engine.start()
+            engine.wait_ready()
+            until(lambda: world.accounted() == (51, 0), 40)
+            until(lambda: ready(sink, sink.turned_at) is None)
+        assert world.ask("SELECT count() FROM energy_reads FINAL") == [(2,)]
+    finally:
+        engine.stop()
+
+
+def test_asked_to_end_while_clickhouse_is_away_it_ends_and_loses_nothing(world: World) -> None:
+    world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1])])
+    nowhere = World(**{**asdict(world), "port": 1})
+    with running(nowhere.sink()) as sink:
+        until(lambda: sink.waiting_for is not None)
+    with running(world.sink()):
+        until(settled(world))
+    assert world.ask("SELECT captured_at FROM energy_reads")[0][0].timestamp() * 1_000 == millis("2026-11-01T00:15")
