@@ -43,7 +43,9 @@ def played(rows: list[tuple[Any, ...]], scaler: Data = WATT_HOURS) -> PlayedMete
     return PlayedMeter({Attribute(3, obis, 3): scaler for obis in energy}, rows=rows)
 
 
-def row(period: str, version: tuple[str, str], time: bytes | Data | None, value: Any, status: Any = 8) -> tuple[Any, ...]:
+def row(
+    period: str, version: tuple[str, str], time: bytes | Data | None, value: Any, status: Any = 8
+) -> tuple[Any, ...]:
     """One row of the electricity columns of that profile."""
     statuses = () if period == "MONTHLY" and version[0] == "DSMR" else (status,)
     return (time, *statuses, *[value] * (2 if period == "INTERVAL" else 4))

@@ -1,0 +1,96 @@
+"""What holds for every operation of the catalogue: a new one is tested before its author writes a test."""
+
+import inspect
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+from operations import Device, Operation, catalogue, operation
+from operations._build import build
+from operations._errors import Rejected
+from operations._meter import Meter
+from operations._profile import Profile, profiles
+from operations._steps import Answer, Now, Steps
+from operations.synchronize_time import Request, Result
+
+OPERATIONS = list(catalogue().values())
+each_operation = pytest.mark.parametrize("each", OPERATIONS, ids=lambda each: each.name)
+
+
+def test_the_operations_there_are() -> None:
+    assert list(catalogue()) == sorted(catalogue())
+    assert {
+        "AddDevice",
+        "ClearAlarmRegister",
+        "GetActualMeterReads",
+        "GetPeriodicMeterReads",
+        "GetSpecificAttributeValue",
+        "ReadAlarmRegister",
+        "SynchronizeTime",
+    } <= set(catalogue())
+
+
+@each_operation
+def test_says_what_it_is(each: Operation) -> None:
+    assert each.summary.endswith(".")
+    assert 10 < len(each.summary) <= 120
+    assert each.seconds > 0
+    assert each.frames > 0 if each.connects else each.frames == 0
+
+
+@each_operation
+def test_records_are_frozen_with_slots_and_documented(each: Operation) -> None:
+    for record in (each.request, each.result):
+        assert is_dataclass(record)
+        assert record.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert "__slots__" in vars(record)
+        assert record.__doc__ and not record.__doc__.startswith(f"{record.__name__}(")
+        for field in fields(record):
+            assert field.name == field.name.lower()
+
+
+@each_operation
+def test_needs_are_tags_of_some_profile(each: Operation) -> None:
+    for tag in each.needs:
+        assert any(tag in profile for profile in profiles().values())
+
+
+@each_operation
+def test_every_profile_can_carry_it_out_or_says_which_object_is_missing(each: Operation) -> None:
+    for profile in profiles().values():
+        each.check(profile)
+    if each.needs:
+        with pytest.raises(Rejected, match=f"No address found for {each.needs[0]} in protocol DSMR 2.2"):
+            each.check(Profile("DSMR", "2.2", {}))
+
+
+@each_operation
+def test_every_request_field_can_be_built(each: Operation) -> None:
+    """A field of a type `build_request` does not know stops here, not at the first caller."""
+    try:
+        build(each.request, {})
+    except Rejected as rejected:
+        assert rejected.field
+
+
+@each_operation
+def test_steps_is_a_generator(each: Operation) -> None:
+    assert inspect.isgeneratorfunction(each.steps)
+
+
+@each_operation
+def test_what_calls_a_meter_is_for_electricity_meters(each: Operation) -> None:
+    if each.connects:
+        assert each.decide is not None
+        each.decide(None, Device("E" * 17, registered=True, device_type="SMART_METER_E"))
+        with pytest.raises(Rejected, match="ask its gateway"):
+            each.decide(None, Device("G" * 17, registered=True, device_type="SMART_METER_G"))
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(ValueError, match="SynchronizeTime is declared twice"):
+
+        @operation("SynchronizeTime", repeatable=True, seconds=1, frames=1)
+        def steps(request: Request, meter: Meter) -> Steps[Result]:
+            yield Now()
+            return Answer(Result())

@@ -1,0 +1,266 @@
+"""The shipped profiles: what the tables of operations-reading 2 and meter-model 8 to 17 and 21 say of each version."""
+
+import pytest
+
+from operations._data import Data, Tag
+from operations._errors import Rejected
+from operations._profile import Access, CosemObject, Profile, profile, profiles
+from tests.unit.operations.conversation import VERSIONS
+
+DSMR = ("DSMR", "4.2.2")
+SMR_5 = [version for version in VERSIONS if version[0] == "SMR"]
+CLOCK = "8/0-0:1.0.0.255/2"
+
+
+def columns(made: CosemObject) -> list[str]:
+    return [f"{c.class_id}/{'.'.join(map(str, c.obis[:5]))}/{c.attribute}" for c in made.columns]
+
+
+def test_the_versions_there_are() -> None:
+    assert VERSIONS == [("DSMR", "4.2.2"), ("SMR", "5.0.0"), ("SMR", "5.1"), ("SMR", "5.2"), ("SMR", "5.5")]
+
+
+@pytest.mark.parametrize("pair", [("SMR", "5.0"), ("smr", "5.0.0"), ("DSMR", "14"), ("", "")])
+def test_look_up_is_exact(pair: tuple[str, str]) -> None:
+    with pytest.raises(KeyError):
+        profile(*pair)
+
+
+@pytest.mark.parametrize(
+    ("tag", "class_id", "name"),
+    [
+        ("CLOCK", 8, "0-0:1.0.0.255"),
+        ("LOGICAL_DEVICE_NAME", 1, "0-0:42.0.0.255"),
+        ("SAP_ASSIGNMENT", 17, "0-0:41.0.0.255"),
+        ("ASSOCIATION_LN", 15, "0-0:40.0.0.255"),
+        ("SECURITY_SETUP", 64, "0-0:43.0.0.255"),
+        ("DEVICE_ID_1", 1, "0-0:96.1.0.255"),
+        ("DEVICE_ID_2", 1, "0-0:96.1.1.255"),
+        ("ACTIVE_FIRMWARE_IDENTIFIER", 1, "1-0:0.2.0.255"),
+        ("MODULE_ACTIVE_FIRMWARE_IDENTIFIER", 1, "1-1:0.2.0.255"),
+        ("COMMUNICATION_MODULE_ACTIVE_FIRMWARE_IDENTIFIER", 1, "1-2:0.2.0.255"),
+        ("ADMINISTRATIVE_IN_OUT", 1, "0-1:94.31.0.255"),
+        ("ACTIVE_TARIFF", 1, "0-0:96.14.0.255"),
+        ("ACTIVE_ENERGY_IMPORT_TOTAL", 3, "1-0:1.8.0.255"),
+        ("ACTIVE_ENERGY_IMPORT_RATE_1", 3, "1-0:1.8.1.255"),
+        ("ACTIVE_ENERGY_IMPORT_RATE_2", 3, "1-0:1.8.2.255"),
+        ("ACTIVE_ENERGY_EXPORT_TOTAL", 3, "1-0:2.8.0.255"),
+        ("ACTIVE_ENERGY_EXPORT_RATE_1", 3, "1-0:2.8.1.255"),
+        ("ACTIVE_ENERGY_EXPORT_RATE_2", 3, "1-0:2.8.2.255"),
+        ("ALARM_REGISTER_1", 1, "0-0:97.98.0.255"),
+        ("ALARM_FILTER_1", 1, "0-0:97.98.10.255"),
+        ("MBUS_CLIENT_3", 72, "0-3:24.1.0.255"),
+        ("MBUS_DEVICE_ID_4", 1, "0-4:96.1.1.255"),
+        ("STANDARD_EVENT_LOG", 7, "0-0:99.98.0.255"),
+        ("LONG_POWER_FAILURE_LOG", 7, "1-0:99.97.0.255"),
+    ],
+)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_objects_of_every_version(version: tuple[str, str], tag: str, class_id: int, name: str) -> None:
+    made = profile(*version)[tag]
+    assert (made.class_id, made.name) == (class_id, name)
+
+
+@pytest.mark.parametrize(
+    ("tag", "where"),
+    [
+        ("INVOCATION_COUNTER", "5.0.0 5.1 5.2 5.5"),
+        ("MBUS_DRIVER_ACTIVE_FIRMWARE_IDENTIFIER", "5.0.0 5.1 5.2 5.5"),
+        ("POWER_QUALITY_EVENT_LOG", "5.0.0 5.1 5.2 5.5"),
+        ("MBUS_STATUS_1", "5.0.0 5.1 5.2 5.5"),
+        ("COMMUNICATION_SESSION_EVENT_LOG", "4.2.2 5.0.0 5.1 5.2 5.5"),
+        ("MBUS_CLEAR_STATUS_1", "5.1 5.2 5.5"),
+        ("PHASE_OUTAGE_TEST", "5.1 5.2 5.5"),
+        ("AUXILIARY_EVENT_LOG", "5.1 5.2 5.5"),
+        ("ALARM_REGISTER_2", "5.2 5.5"),
+        ("ALARM_FILTER_2", "5.2 5.5"),
+        ("POWER_QUALITY_EXTENDED_EVENT_LOG", "5.2 5.5"),
+        ("POWER_QUALITY_THD_EVENT_LOG", "5.2 5.5"),
+        ("ALARM_REGISTER_3", "5.5"),
+        ("ALARM_FILTER_3", "5.5"),
+        ("PUSH_SETUP_UDP", "5.5"),
+        ("LAST_GASP_TEST", "5.5"),
+    ],
+)
+def test_objects_of_some_versions(tag: str, where: str) -> None:
+    assert " ".join(each.version for each in profiles().values() if tag in each) == where
+
+
+def test_a_child_adds_what_the_reference_says() -> None:
+    """SMR 5.1 adds 4 objects to 5.0.0 (the log's own code object counts with its log, M-Bus channels once)."""
+    added = set(profile("SMR", "5.1").objects) - set(profile("SMR", "5.0.0").objects)
+    assert {tag.rstrip("_1234") for tag in added} == {
+        "MBUS_CLEAR_STATUS",
+        "PHASE_OUTAGE_TEST",
+        "AUXILIARY_EVENT_LOG",
+        "AUXILIARY_EVENT_CODE",
+    }
+    for parent, child in (("5.0.0", "5.1"), ("5.1", "5.2"), ("5.2", "5.5")):
+        assert profile("SMR", parent).objects.items() <= profile("SMR", child).objects.items()
+
+
+def test_interval_profile() -> None:
+    for each in profiles().values():
+        made = each["INTERVAL_PROFILE"]
+        assert (made.name, made.capture_period, made.entries) == ("1-0:99.1.0.255", 900, 960)
+        assert columns(made) == ["8/0.0.1.0.0/2", "1/0.0.96.10.2/2", "3/1.0.1.8.0/2", "3/1.0.2.8.0/2"]
+
+
+def test_combined_profiles_of_dsmr() -> None:
+    daily, monthly = profile(*DSMR)["DAILY_PROFILE"], profile(*DSMR)["MONTHLY_PROFILE"]
+    rates = ["3/1.0.1.8.1/2", "3/1.0.1.8.2/2", "3/1.0.2.8.1/2", "3/1.0.2.8.2/2"]
+    gas = [f"4/0.{c}.24.2.1/{a}" for c in (1, 2, 3, 4) for a in (2, 5)]
+    assert (daily.name, daily.capture_period, daily.entries) == ("1-0:99.2.0.255", 86_400, 40)
+    assert columns(daily) == ["8/0.0.1.0.0/2", "1/0.0.96.10.2/2", *rates, *gas]
+    assert (monthly.name, monthly.capture_period, monthly.entries) == ("0-0:98.1.0.255", 0, 13)
+    assert columns(monthly) == ["8/0.0.1.0.0/2", *rates, *gas]
+
+
+@pytest.mark.parametrize("version", SMR_5)
+def test_own_profiles_of_smr_5(version: tuple[str, str]) -> None:
+    daily, monthly = profile(*version)["DAILY_PROFILE"], profile(*version)["MONTHLY_PROFILE"]
+    rates = ["3/1.0.1.8.1/2", "3/1.0.1.8.2/2", "3/1.0.2.8.1/2", "3/1.0.2.8.2/2"]
+    assert columns(daily) == ["8/0.0.1.0.0/2", "1/0.0.96.10.4/2", *rates]
+    assert (monthly.name, monthly.entries) == ("1-0:98.1.0.255", 13)
+    assert columns(monthly) == ["8/0.0.1.0.0/2", "1/0.0.96.10.6/2", *rates]
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "period", "entries", "status", "value"),
+    [
+        (DSMR, "MBUS_INTERVAL_PROFILE", 3600, 240, 3, "24.2.1"),
+        *[
+            (version, f"MBUS_{name}_PROFILE", period, entries, status, "24.2.2")
+            for version in SMR_5
+            for name, period, entries, status in [
+                ("INTERVAL", 3600, 240, 3),
+                ("DAILY", 86_400, 40, 5),
+                ("MONTHLY", 0, 13, 7),
+            ]
+        ],
+    ],
+)
+def test_gas_profiles(version: tuple[str, str], tag: str, period: int, entries: int, status: int, value: str) -> None:
+    for channel in (1, 2, 3, 4):
+        made = profile(*version).on_channel(tag, channel)
+        assert (made.channel, made.capture_period, made.entries) == (channel, period, entries)
+        assert columns(made) == [
+            "8/0.0.1.0.0/2",
+            f"1/0.{channel}.96.10.{status}/2",
+            f"4/0.{channel}.{value}/2",
+            f"4/0.{channel}.{value}/5",
+        ]
+
+
+def test_class_versions() -> None:
+    for version, association, mbus in [(DSMR, 1, 0), *[(version, 3, 1) for version in SMR_5]]:
+        assert profile(*version)["ASSOCIATION_LN"].version == association
+        assert profile(*version)["MBUS_CLIENT_1"].version == mbus
+    assert set(profile(*DSMR)["ASSOCIATION_LN"].attributes) == set(range(1, 10))
+    assert set(profile("SMR", "5.5")["ASSOCIATION_LN"].attributes) == set(range(1, 12))
+
+
+def test_configuration_object_per_family() -> None:
+    assert profile(*DSMR)["CONFIGURATION_OBJECT"].attributes[2].value == Data(
+        Tag.STRUCTURE, (Data(Tag.ENUMERATE, 1), Data(Tag.BIT_STRING, (16, b"\x52\x00")))
+    )
+    assert profile("SMR", "5.1")["CONFIGURATION_OBJECT"].attributes[2].type is Tag.BIT_STRING
+    assert profile(*DSMR).traits.configuration_object == "structure"
+    assert profile("SMR", "5.5").traits.configuration_object == "bit-string"
+
+
+def test_event_logs() -> None:
+    five = profile("SMR", "5.5")
+    assert [five[f"{log}_EVENT_LOG"].entries for log in ("STANDARD", "FRAUD_DETECTION", "MBUS", "AUXILIARY")] == [
+        100, 30, 30, 80,
+    ]  # fmt: skip
+    session = five["COMMUNICATION_SESSION_EVENT_LOG"]
+    assert columns(session) == ["8/0.0.1.0.0/2", "1/0.0.96.11.4/2", "1/0.0.96.15.4/2"]
+    assert session.entries == 2190
+    assert five["AUXILIARY_EVENT_CODE"].attributes[2].type is Tag.LONG_UNSIGNED
+
+
+@pytest.mark.parametrize(
+    ("tag", "public"),
+    [
+        ("LOGICAL_DEVICE_NAME", {2}),
+        ("DEVICE_ID_2", {2}),
+        ("INVOCATION_COUNTER", {2}),
+        ("CLOCK", {2}),
+        ("DEVICE_ID_1", set()),
+        ("SECURITY_SETUP", set()),
+        ("ACTIVE_ENERGY_IMPORT_TOTAL", set()),
+        ("INTERVAL_PROFILE", set()),
+        ("ALARM_REGISTER_1", set()),
+    ],
+)
+def test_what_the_public_client_sees(tag: str, public: set[int]) -> None:
+    made = profile("SMR", "5.0.0")[tag]
+    seen = {index for index, each in made.attributes.items() if each.access(16)}
+    assert seen == (public | {1} if public else set())
+    assert all(each.access(102) is Access.NONE for each in made.attributes.values())
+
+
+def test_what_the_management_client_may_write() -> None:
+    five = profile("SMR", "5.5")
+    writable = {tag for tag, each in five.objects.items() if Access.WRITE in each.attributes[2].access(1)}
+    assert {"CLOCK", "ALARM_REGISTER_1", "ALARM_REGISTER_2", "ALARM_REGISTER_3", "ADMINISTRATIVE_IN_OUT"} <= writable
+    assert not {"ACTIVE_ENERGY_IMPORT_TOTAL", "INTERVAL_PROFILE", "LOGICAL_DEVICE_NAME"} & writable
+    assert five["ASSOCIATION_LN"].attributes[7].management == Access.WRITE  # a secret is never read
+
+
+def test_fixed_scalers_and_typical_ones() -> None:
+    five = profile("SMR", "5.0.0")
+    watt_hours, gas = five["ACTIVE_ENERGY_IMPORT_TOTAL"], five["MBUS_VALUE_1"]
+    assert watt_hours.scaler_unit is not None
+    assert (watt_hours.scaler_unit.scaler, watt_hours.scaler_unit.unit) == (0, 30)
+    assert gas.scaler_unit is None
+    assert gas.attributes[3].value == Data(Tag.STRUCTURE, (Data(Tag.INTEGER, -3), Data(Tag.ENUMERATE, 13)))
+
+
+def test_a_profiles_own_attributes() -> None:
+    made = profile("SMR", "5.0.0")["INTERVAL_PROFILE"]
+    captured, sort_object = made.attributes[3].value, made.attributes[6].value
+    assert captured is not None and len(captured.value) == 4
+    assert (
+        captured.value[0]
+        == sort_object
+        == Data(
+            Tag.STRUCTURE,
+            (
+                Data(Tag.LONG_UNSIGNED, 8),
+                Data(Tag.OCTET_STRING, bytes((0, 0, 1, 0, 0, 255))),
+                Data(Tag.INTEGER, 2),
+                Data(Tag.LONG_UNSIGNED, 0),
+            ),
+        )
+    )
+    assert made.attributes[4].value == Data(Tag.DOUBLE_LONG_UNSIGNED, 900)
+    assert made.attributes[8].value == Data(Tag.DOUBLE_LONG_UNSIGNED, 960)
+    assert made.attributes[2].selectors == (1, 2)
+
+
+@pytest.mark.parametrize("each", profiles().values(), ids=lambda each: f"{each.protocol} {each.version}")
+def test_every_object_is_sound(each: Profile) -> None:
+    names = [(made.class_id, made.obis) for made in each.objects.values()]
+    assert len(names) == len(set(names))
+    for tag, made in each.objects.items():
+        assert made.tag == tag
+        assert len(made.obis) == 6
+        assert made.clause
+        assert each.find(made.class_id, made.obis) is made
+        assert made.attributes[1].value == Data(Tag.OCTET_STRING, made.obis)
+        assert any(part.management for part in made.attributes.values())
+        for column in made.columns:
+            source = each[column.tag]
+            assert (source.class_id, source.obis) == (column.class_id, column.obis)
+            assert column.attribute in source.attributes
+
+
+def test_what_is_not_there_is_a_416() -> None:
+    with pytest.raises(Rejected, match="No address found for ALARM_REGISTER_3 in protocol SMR 5.2") as caught:
+        profile("SMR", "5.2")["ALARM_REGISTER_3"]
+    assert (caught.value.code, caught.value.name) == (416, "OPERATION_NOT_SUPPORTED_BY_PLATFORM_FOR_PROTOCOL")
+    with pytest.raises(Rejected, match="MBUS_DAILY_PROFILE_1 in protocol DSMR 4.2.2"):
+        profile(*DSMR).on_channel("MBUS_DAILY_PROFILE", 1)
+    assert profile("SMR", "5.2").find(1, bytes((0, 0, 97, 98, 2, 255))) is None
