@@ -1,4 +1,4 @@
-"""Strategies of hypothesis for the whole project, drawn from the published schemas: whatever a schema allows may arrive.
+"""The strategies of hypothesis for all tests, drawn from the published schemas: whatever a schema allows may arrive.
 
 `record("meterlog.Job")` gives instances of the bound class, for a record without a class (requests and results of
 operations) dicts of Python values, as `codec.decode` gives them.
