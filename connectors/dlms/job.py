@@ -15,18 +15,17 @@ from typing import Any, Final
 import structlog
 
 from connectors.dlms import cosem
+from connectors.dlms.failures import OutOfStep, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link
 from connectors.dlms.opening import client_settings, counters, meter_of, no_meter
 from connectors.dlms.session import (
     Local,
-    OutOfStep,
     Session,
     Times,
     associate,
     carry_out_local,
     drive,
-    operation_error,
 )
 from operations import Operation, build_request, catalogue
 from operations._errors import OperationError, Rejected, Unreachable

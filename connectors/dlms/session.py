@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar, assert_never
 
 from connectors.dlms import cosem
 from connectors.dlms.cosem import axdr
+from connectors.dlms.failures import OutOfStep, not_associated, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link, connect
 from operations._data import Data
@@ -42,14 +43,6 @@ Local = Now | Reseal  # steps that ask nothing of a meter
 
 _LIST_OVERHEAD: Final = 32  # octets of a get-request-with-list besides its descriptors, ciphering included
 _DESCRIPTOR: Final = 10
-
-
-class OutOfStep(Unreachable):
-    """The meter may expect a higher invocation counter: it closed, or refused, or said so (reference 2.11)."""
-
-    def __init__(self, cause: Unreachable, expected: int | None = None) -> None:
-        super().__init__(str(cause), code=cause.code, name=cause.name)
-        self.expected = expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +108,7 @@ class Session:
         try:
             associated = await self._ask(self._client.open())
         except cosem.CosemError as error:
-            raise _not_associated(error) from None
+            raise not_associated(error) from None
         except Unreachable as lost:
             # A meter with a stale counter closes or refuses; silence is no sign of it (meter-model 3.2).
             raise OutOfStep(lost) if lost.code in (226, 229) else lost from None
@@ -255,47 +248,6 @@ async def associate(
             yield session
         finally:
             await session.release()
-
-
-def operation_error(error: cosem.CosemError, what: str) -> OperationError:
-    """What an error of the engine means to an operation and its caller (reference 2.16, 0.6)."""
-    match error:
-        case cosem.AccessRefused():
-            return MeterRefused(error.code, error.name, what)
-        case cosem.ExceptionResponse(service=6):
-            reason = Unreachable(f"{what}: {error}", code=230, name="UNABLE_TO_DECYPHER")
-            return OutOfStep(reason, error.counter)
-        case cosem.ExceptionResponse(service=5):
-            return Unreachable(f"{what}: {error}", code=230, name="UNABLE_TO_DECYPHER")
-        case cosem.ExceptionResponse() | cosem.ServiceError():
-            return MeterUnusable(f"{what}: {error}")
-        case cosem.SecurityViolation():
-            return Unreachable(f"{what}: {error}", code=230, name="UNABLE_TO_DECYPHER")
-        case cosem.RemoteProtocolError() if str(error).startswith("wrapper"):
-            return Unreachable(f"{what}: {error}", code=231, name="WRAPPER_HEADER_INVALID")
-        case cosem.RemoteProtocolError():
-            return Unreachable(f"{what}: {error}", code=232, name="ILLEGAL_RESPONSE")
-        case cosem.CounterExhausted():
-            return Unreachable(f"{what}: {error}")
-        case _:  # we asked for what the protocol does not allow: no retry mends it
-            return OperationError(f"{what}: {error}")
-
-
-def _not_associated(error: cosem.CosemError) -> OperationError:
-    if not isinstance(error, cosem.AssociationRefused):
-        return operation_error(error, "association")
-    match error.source, error.diagnostic:
-        case "user", 13:
-            code, name = 223, "AUTHENTICATION_ERROR"
-        case "user", 11 | 12 | 14:
-            code, name = 224, "AUTHENTICATION_REQUIRED"
-        case _ if error.result in (1, 2):
-            code, name = 228, "CONNECTION_ESTABLISH_ERROR"
-        case _:
-            code, name = 234, "UNKNOWN_ASSOCIATION_RESULT"
-    refused = Unreachable(str(error), code=code, name=name)
-    # Rejected permanent by the user side is one of the two ways a stale counter shows (reference 2.11).
-    return OutOfStep(refused) if (error.result, error.source) == (1, "user") else refused
 
 
 def _descriptor(attribute: Attribute) -> cosem.Attribute:

@@ -1,8 +1,7 @@
 """The DLMS worker: jobs in, what became of them and what was read out. `python -m connectors.dlms.worker` runs it.
 
 One asyncio process holds thousands of associations; several processes share the jobs as one consumer group. What a job
-came to is told until the broker has it: reads first, then results too large for a record, then the job's end, so
-whoever sees the end can find the rest. A job holds its place among the sessions until then, which bounds what is kept.
+came to is told until the broker has it. A job holds its place among the sessions until then, which bounds what is kept.
 """
 
 import asyncio
@@ -18,46 +17,24 @@ import structlog
 import uvloop
 from confluent_kafka import KafkaException, Message
 
-import roles.settings
 from connectors.dlms.job import Carried, Desk, carry_out, not_started
 from connectors.dlms.keys import Keys, KeysUnusable, load
 from connectors.dlms.opening import client_title
-from connectors.dlms.outbox import Outbox, Place, Undeliverable
+from connectors.dlms.outbox import Outbox
 from connectors.dlms.taker import Taken, Taker
-from connectors.dlms.worker_settings import WorkerMetrics, WorkerSettings, raise_descriptor_limit, read_settings
+from connectors.dlms.teller import Teller
+from connectors.dlms.worker_settings import ROLE, WorkerMetrics, WorkerSettings, raise_descriptor_limit, read_settings
 from operations import catalogue
-from operations._errors import OperationError
 from operations._profile import profiles
 from roles.logs import start_logs
 from roles.probes import Probes
-from schemas import codec, headers
-from schemas.records import (
-    CommandEnded,
-    Ended,
-    EnergyReads,
-    Job,
-    JobAttempting,
-    JobEnded,
-    LargeResult,
-    RegisterReads,
-)
-from schemas.topics import (
-    DEAD_LETTERS,
-    JOB_RESULTS,
-    JOBS,
-    MAX_RESULT_BYTES,
-    READS_PROFILES,
-    READS_REGISTERS,
-    RESULTS_LARGE,
-    Topic,
-)
+from roles.settings import RoleSettings, SettingsWrong
+from roles.settings import read_settings as read_role_settings
+from schemas import codec
+from schemas.records import Job
+from schemas.topics import JOBS
 
-ROLE: Final = "dlms-worker"
-SOURCE: Final = "meterlog/connectors/dlms"
-MAX_RESULTS_BYTES: Final = 3 * MAX_RESULT_BYTES
-"""Results inside one end of a job: a record has at most a MiB."""
 _SET_ASIDE_SECONDS: Final = 30.0
-_READS: Final[dict[type, Topic]] = {RegisterReads: READS_REGISTERS, EnergyReads: READS_PROFILES}
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +47,7 @@ class Worker:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(settings.kafka)
+        self._teller = Teller(self._outbox, settings.topic_prefix, metrics)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="keys")
         self._desk = Desk(
             worker=settings.name,
@@ -77,7 +55,7 @@ class Worker:
             title=client_title(settings.head_end),
             times=settings.times,
             pool=self._pool,
-            attempting=self._attempting,
+            attempting=self._teller.attempting,
         )
         self._done = 0
         self._jobs: set[asyncio.Task[None]] = set()
@@ -85,7 +63,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._taker = Taker(
             {**settings.kafka, "group.id": settings.group, "client.id": settings.name},
-            self._topic(JOBS),
+            self._teller.topic(JOBS),
             loop=self._loop,
             free=lambda: settings.sessions - (self._taker.taken - self._done),
             read=self._read,
@@ -131,9 +109,6 @@ class Worker:
         if self._taker.failure is not None:
             raise self._taker.failure
 
-    def _topic(self, topic: Topic) -> str:
-        return self._settings.topic_prefix + topic.name
-
     def _read(self, message: Message) -> Job | None:
         """In the taker's thread: the job of a record; what is none goes to the dead letters before it is committed."""
         value: Any = message.value()
@@ -144,26 +119,9 @@ class Worker:
             reason = f"{type(job).__name__} is no Job"
         except codec.Unreadable as unreadable:
             reason = unreadable.reason
-        sent = asyncio.run_coroutine_threadsafe(self._set_aside(message, reason), self._loop)
+        sent = asyncio.run_coroutine_threadsafe(self._teller.set_aside(message, reason), self._loop)
         sent.result(_SET_ASIDE_SECONDS)
         return None
-
-    async def _set_aside(self, message: Message, reason: str) -> None:
-        _log.warning("dead_letter", partition=message.partition(), offset=message.offset(), reason=reason)
-        letter = headers.DeadLetter(
-            reason=reason,
-            topic=message.topic() or "",
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-            at=_now(),
-            role=ROLE,
-        )
-        key: Any = message.key()
-        value: Any = message.value()
-        raw: Any = message.headers()
-        told = headers.write_dead_letter(raw, letter)
-        self._metrics.dead_letters.inc()
-        await self._outbox.deliver(self._topic(DEAD_LETTERS), key or b"", value or b"", headers=told)
 
     def _take(self, batch: list[Taken]) -> None:
         for partition, job in batch:
@@ -183,7 +141,7 @@ class Worker:
             cut = conversation.cancelled()  # before its first line
             carried = Carried(not_started(job, self._desk.worker)) if cut else conversation.result()
             self._conversations.discard(conversation)
-            await self._tell(carried, partition)
+            await self._teller.tell(carried, partition)
             metrics.observe(carried, time.perf_counter() - began)
         except Exception:
             # The streams see no result by the deadline and judge for themselves; one job must not end the others.
@@ -193,80 +151,6 @@ class Worker:
             self._conversations.discard(conversation)
             metrics.sessions.dec()
             self._done += 1
-
-    async def _tell(self, carried: Carried, partition: int) -> None:
-        ended = carried.ended
-        if carried.reads:
-            await asyncio.gather(*(self._tell_read(ended, number, read) for number, read in enumerate(carried.reads)))
-        room = MAX_RESULTS_BYTES
-        commands = []
-        for command in ended.commands:
-            result = carried.results.get(command.correlation_id)
-            if result is not None:
-                command, room = await self._with_result(ended, command, carried.operations, result, room)
-            commands.append(command)
-        ended = replace(ended, commands=tuple(commands))
-        await self._to_streams(ended, partition, f"{ended.device_id}/{ended.number}/ended")
-
-    async def _tell_read(self, ended: JobEnded, number: int, read: object) -> None:
-        topic = _READS[type(read)]
-        correlation_id: str = read.correlation_id  # type: ignore[attr-defined]
-        try:
-            identity = f"{correlation_id}/{ended.number}/read/{number}"
-            await self._deliver(topic, ended.device_id, read, identity, correlation_id)
-        except Undeliverable as reason:  # the result has it as well, and says so to who asked
-            _log.error("read_not_delivered", topic=topic.name, reason=str(reason))
-            self._metrics.untold.inc()
-
-    async def _with_result(
-        self, ended: JobEnded, command: CommandEnded, operations: dict[str, str], result: bytes, room: int
-    ) -> tuple[CommandEnded, int]:
-        """The command with its result, or with the place where it lies; and the room left for others."""
-        if len(result) <= min(MAX_RESULT_BYTES, room):
-            return replace(command, result=result), room - len(result)
-        correlation_id = command.correlation_id
-        large = LargeResult(correlation_id, ended.device_id, operations[correlation_id], result)
-        identity = f"{correlation_id}/{ended.number}/result"
-        try:
-            place = await self._deliver(RESULTS_LARGE, ended.device_id, large, identity, correlation_id)
-        except Undeliverable:
-            reason = f"the result has {len(result)} bytes: more than any record takes"
-            return replace(command, ended=Ended.FAILED, fault=OperationError(reason).fault()), room
-        return replace(command, large_result=str(place)), room
-
-    async def _attempting(self, record: JobAttempting, partition: int) -> None:
-        await self._to_streams(record, partition, f"{record.correlation_id}/{record.number}/attempting")
-
-    async def _to_streams(self, record: JobAttempting | JobEnded, partition: int, identity: str) -> None:
-        await self._deliver(JOB_RESULTS, record.device_id, record, identity, partition=partition)
-
-    async def _deliver(
-        self,
-        topic: Topic,
-        device_id: str,
-        record: object,
-        identity: str,
-        correlation_id: str | None = None,
-        partition: int | None = None,
-    ) -> Place:
-        attributes = headers.Attributes(
-            correlation_id=correlation_id,
-            id=identity,
-            source=SOURCE,
-            type=f"meterlog.{type(record).__name__}",
-            subject=device_id,
-            time=_now(),
-        )
-        value = codec.encode(record)
-        name = self._topic(topic)
-        told = headers.write(attributes)
-        place = await self._outbox.deliver(name, device_id, value, partition=partition, headers=told)
-        self._metrics.records.labels(topic.name).inc()
-        return place
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def serve(role: RoleSettings, settings: WorkerSettings, keys: Keys) -> None:
@@ -294,10 +178,10 @@ async def serve(role: RoleSettings, settings: WorkerSettings, keys: Keys) -> Non
 def main() -> int:
     """The exit code: 0 after a stop, 1 when taking jobs failed, 2 when it was not set up as it should be."""
     try:
-        role = roles.settings.read_settings()
+        role = read_role_settings()
         settings = read_settings(role)
         keys = load()
-    except (roles.settings.SettingsWrong, KeysUnusable) as wrong:
+    except (SettingsWrong, KeysUnusable) as wrong:
         print(wrong, file=sys.stderr)
         return 2
     start_logs(ROLE, level=role.log_level, form=role.log_format)

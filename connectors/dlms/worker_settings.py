@@ -13,6 +13,7 @@ from connectors.dlms.job import Carried
 from connectors.dlms.session import Times
 from roles.settings import RoleSettings, number, whole
 
+ROLE: Final = "dlms-worker"
 _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _SPARE_DESCRIPTORS: Final = 200  # for Kafka, logs, probes
 
