@@ -18,7 +18,7 @@ block transfer is inside.
             out = step.data
     ask(client.open())  # Associated(server_title, conformance, max_send_pdu)
     ask(client.get(attribute(8, "0.0.1.0.0.255", 2)))  # Got(Data(9, b"..."))
-    ask(client.get_rows(attribute(7, "1.0.99.1.0.255", 2), by_range(start, end)))  # GotRows([(clock, status, ...), ...])
+    ask(client.get_rows(attribute(7, "1.0.99.1.0.255", 2), by_range(start, end)))  # GotRows([(clock, status, ..), ..])
     ask(client.get_list([attribute(...), attribute(...)]))  # GotList((Data, AccessRefused(4), ...)): one each
     ask(client.set(attribute(1, "0.0.97.98.0.255", 2), axdr.double_long_unsigned(0)))  # Written()
     ask(client.set_list([(attribute(...), data), ...]))  # WrittenList((0, 3, ...)): a result code each
@@ -60,6 +60,7 @@ from .errors import (
     RemoteProtocolError,
     SecurityViolation,
     ServiceError,
+    StaleCounter,
 )
 from .events import (
     Associated,
@@ -78,7 +79,8 @@ from .events import (
 from .names import Attribute, Method, Selection, attribute, by_entry, by_range, capture_object, method, obis, obis_text
 from .rows import decode_rows
 from .security import InvocationCounter, Keys
-from .server import ClientRule, MeterSecurity, OnRefusal, ServerAssociation, ServerSettings
+from .server import ServerAssociation, State
+from .server_settings import ClientRule, MeterSecurity, OnRefusal, ServerSettings
 from .serving import ObjectAccess
 
 __all__ = [
@@ -120,6 +122,8 @@ __all__ = [
     "ServerAssociation",
     "ServerSettings",
     "ServiceError",
+    "StaleCounter",
+    "State",
     "Step",
     "Tag",
     "Written",

@@ -7,17 +7,8 @@ Used by both sides of an association; what differs between them (what a refusal 
 from __future__ import annotations
 
 from .ciphering import GENERAL_OVERHEAD, SPECIFIC_OVERHEAD, check_service, frame, unframe
-from .errors import LocalProtocolError, SecurityViolation
+from .errors import LocalProtocolError, SecurityViolation, StaleCounter
 from .security import TITLE_LENGTH, Keys
-
-
-class StaleCounter(SecurityViolation):
-    """The peer's invocation counter did not rise: a replay, or a peer that lost its count."""
-
-    def __init__(self, counter: int, last: int) -> None:
-        super().__init__(f"invocation counter {counter} does not rise above {last}")
-        self.counter = counter
-        self.last = last
 
 
 def check_title(title: bytes | None, own: bytes, expected: bytes | None) -> bytes:

@@ -196,7 +196,7 @@ class ClientAssociation:
         return room(self.max_send_pdu, self.ciphered, self.settings.general)
 
     def _request(self, flow: Flow) -> bytes:
-        if not self.associated:
+        if not self.associated and not self.dead:
             raise LocalProtocolError("the association is not open")
         return self._start(flow)
 

@@ -36,6 +36,15 @@ class SecurityViolation(RemoteProtocolError):
     """The peer sent something weaker than negotiated, or something it cannot have made itself."""
 
 
+class StaleCounter(SecurityViolation):
+    """The peer's invocation counter did not rise: a replay, or a peer that lost its count."""
+
+    def __init__(self, counter: int, last: int) -> None:
+        super().__init__(f"invocation counter {counter} does not rise above {last}")
+        self.counter = counter
+        self.last = last
+
+
 class AssociationRefused(CosemError):
     """AARE with a result other than accepted (meter-model 4.4).
 

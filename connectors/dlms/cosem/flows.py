@@ -42,12 +42,11 @@ from .axdr import Data
 from .errors import AccessRefused, LocalProtocolError, RemoteProtocolError
 from .events import Called, Got, GotList, GotRows, Outcome, Written, WrittenList
 from .names import Attribute, Method, Selection
+from .transfers import BLOCK_HEADER, Blocks, cut
 
 if TYPE_CHECKING:
     from .client import ClientAssociation
 
-# a block's own fields: last-block, number, length of at most three bytes
-BLOCK_HEADER = 1 + 4 + 3
 _LIST = Conformance.MULTIPLE_REFERENCES.value
 _SELECT = Conformance.SELECTIVE_ACCESS.value
 _GET = Conformance.GET.value
@@ -116,33 +115,6 @@ def _get_blocks(client: ClientAssociation, invoke: int, answer: Apdu) -> Generat
         if answer.last:
             return blocks.joined()
         answer = yield from _exchange(client, invoke, GetRequestNext(invoke, answer.number).encode())
-
-
-class Blocks:
-    """Collects the blocks of one long value; each must follow the last, none may be empty, together they stay within
-    `limit` bytes."""
-
-    __slots__ = ("limit", "parts", "size")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.parts: list[bytes] = []
-        self.size = 0
-
-    def add(self, number: int, last: bool, raw: bytes) -> None:
-        """Take one block. Raises RemoteProtocolError."""
-        if number != len(self.parts) + 1:
-            raise RemoteProtocolError(f"block {number} where {len(self.parts) + 1} was due")
-        if not raw and not last:  # would let a peer go on for ever
-            raise RemoteProtocolError(f"block {number} is empty")
-        self.size += len(raw)
-        if self.size > self.limit:
-            raise RemoteProtocolError(f"more than {self.limit} bytes in blocks")
-        self.parts.append(raw)
-
-    def joined(self) -> bytes:
-        """The whole value."""
-        return b"".join(self.parts)
 
 
 def set_value(client: ClientAssociation, attribute: Attribute, value: Data, selection: Selection | None) -> Flow:
@@ -252,16 +224,6 @@ def _action_blocks(client: ClientAssociation, invoke: int, answer: Apdu) -> Gene
         if last:
             return blocks.joined()
         answer = yield from _exchange(client, invoke, ActionRequestNextPblock(invoke, number).encode())
-
-
-def cut(content: bytes, first: int, rest: int) -> list[Block]:
-    """The blocks of `content`, numbered from 1: at most `first` bytes in the first, `rest` in each other."""
-    if first < 0 or rest < 1:
-        raise LocalProtocolError("the meter's PDU size leaves no room for a block")
-    blocks = [Block(first >= len(content), 1, content[:first])]
-    for at in range(first, len(content), rest):
-        blocks.append(Block(at + rest >= len(content), len(blocks) + 1, content[at : at + rest]))
-    return blocks
 
 
 def _exchange(client: ClientAssociation, invoke: int, request: bytes) -> Generator[bytes, bytes, Apdu]:

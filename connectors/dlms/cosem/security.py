@@ -72,10 +72,10 @@ class Keys:
         Raises SecurityViolation when it is shorter than its parts, its security control is not exactly `control`, or
         its tag is wrong. Whether the counter rises is the caller's to check.
         """
+        if sealed and sealed[0] != control:
+            raise SecurityViolation(f"security control {sealed[0]:02X}, negotiated {control:02X}")
         if len(sealed) < 5 + (TAG_LENGTH if control & AUTHENTICATED else 0):
             raise SecurityViolation(f"ciphered APDU of {len(sealed)} bytes is too short")
-        if sealed[0] != control:
-            raise SecurityViolation(f"security control {sealed[0]:02X}, negotiated {control:02X}")
         nonce = title + sealed[1:5]
         if control & BOTH == BOTH:
             ciphertext = sealed[5:-12]

@@ -44,8 +44,8 @@ from .apdu.get import GetDataResult, encode_results
 from .apdu.set import read_values
 from .axdr import Data
 from .errors import AccessResult, RemoteProtocolError
-from .flows import BLOCK_HEADER, Blocks
 from .names import Attribute, Method, Selection
+from .transfers import BLOCK_HEADER, Incoming, Outgoing
 
 Answer = Data | bytes | int
 Returned = Data | bytes | None
@@ -83,39 +83,6 @@ class ObjectAccess(Protocol):
 
     def action(self, client: int, method: Method, parameters: Data | None) -> int | tuple[int, Returned]:
         """Call; the result code, with what is returned when there is something."""
-
-
-class Outgoing:
-    """A long answer on its way: what is left of it, and the number of the block sent last."""
-
-    __slots__ = ("at", "content", "number")
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.at = 0
-        self.number = 0
-
-    def next(self, size: int) -> Block:
-        """The next block, of at most `size` bytes."""
-        raw = self.content[self.at : self.at + size]
-        self.at += len(raw)
-        self.number += 1
-        return Block(self.at >= len(self.content), self.number, raw)
-
-    @property
-    def done(self) -> bool:
-        """Whether the last block was sent."""
-        return self.at >= len(self.content)
-
-
-class Incoming:
-    """A long request on its way: what it is about, and the blocks so far."""
-
-    __slots__ = ("blocks", "target")
-
-    def __init__(self, target: Selected | tuple[Selected, ...] | Method, limit: int) -> None:
-        self.target = target
-        self.blocks = Blocks(limit)
 
 
 class Services:

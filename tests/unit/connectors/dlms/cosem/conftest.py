@@ -1,4 +1,5 @@
-"""Examples get no time limit: the machine is shared, and what is bounded here are bytes and elements, not milliseconds."""
+"""Examples get no time limit: the machine is shared, and what is bounded here are bytes and elements, not
+milliseconds."""
 
 from hypothesis import settings
 

@@ -44,7 +44,9 @@ DENIED = method(9, "0.0.10.0.100.255", 2)
 
 def profile_buffer(rows: int) -> bytes:
     """An E interval profile: clock, status, import, export."""
-    row = [b"\x02\x04\x09\x0c" + MOMENT + b"\x11\x08\x06" + n.to_bytes(4, "big") + b"\x06\0\0\0\x07" for n in range(rows)]
+    row = [
+        b"\x02\x04\x09\x0c" + MOMENT + b"\x11\x08\x06" + n.to_bytes(4, "big") + b"\x06\0\0\0\x07" for n in range(rows)
+    ]
     return b"\x01" + axdr.encode_length(rows) + b"".join(row)
 
 
@@ -93,9 +95,7 @@ class Joined:
         rules = {16: ClientRule(Mechanism.NONE), 1: ClientRule(mechanism)}
         self.objects = Objects()
         self.security = security or MeterSecurity(METER_TITLE, KEYS, PASSWORD)
-        self.server = ServerAssociation(
-            replace(ServerSettings(rules), **(server or {})), self.security, self.objects
-        )
+        self.server = ServerAssociation(replace(ServerSettings(rules), **(server or {})), self.security, self.objects)
         hls = mechanism == Mechanism.HLS5
         settings = ClientSettings(
             client_id=16 if mechanism == Mechanism.NONE else 1,
@@ -104,9 +104,7 @@ class Joined:
             keys=KEYS if hls else None,
             password=PASSWORD if mechanism == Mechanism.LLS else b"",
         )
-        self.client = ClientAssociation(
-            replace(settings, **(client or {})), counter or InvocationCounter(100, 10_000)
-        )
+        self.client = ClientAssociation(replace(settings, **(client or {})), counter or InvocationCounter(100, 10_000))
         self.wire: list[tuple[bool, bytes]] = []
 
     def run(self, out: bytes) -> Outcome:

@@ -10,6 +10,7 @@ from connectors.dlms.cosem import (
     AssociationRefused,
     ExceptionResponse,
     Got,
+    InvocationCounter,
     LocalProtocolError,
     Mechanism,
     RemoteProtocolError,
@@ -25,8 +26,6 @@ from connectors.dlms.cosem.security import AUTHENTICATED, ENCRYPTED
 from connectors.dlms.cosem.wrapper import wrap
 
 from .meter import CLIENT_TITLE, CLOCK, KEYS, METER_TITLE, PROFILE, REGISTER, Joined
-
-Forge = Callable[[Joined, bytes], bytes]
 
 
 def asked(joined: Joined) -> tuple[int, bytes]:
@@ -78,7 +77,11 @@ def test_3_an_answer_recorded_in_an_earlier_session() -> None:
     first = Joined().opened()
     _, recorded = asked(first)
     first.client.receive(recorded)
-    later = Joined(client={"peer_counter": first.client.peer_counter}, security=first.security).opened()
+    later = Joined(
+        client={"peer_counter": first.client.peer_counter},
+        counter=InvocationCounter(20_000, 20_100),
+        security=first.security,
+    ).opened()
     later.client.get(REGISTER)
     refused(later, recorded, "does not rise")
 
@@ -271,12 +274,19 @@ def test_a_transfer_without_end_is_bounded() -> None:
             assert isinstance(step, Send)
 
 
+FORGERIES: list[Callable[[bytes], bytes]] = [
+    lambda answer: answer[:2] + b"\0\2" + answer[4:],
+    lambda answer: answer[:4] + b"\0\2" + answer[6:],
+    lambda answer: answer + answer,
+]
+
+
 def test_answers_that_are_not_for_us_or_not_asked() -> None:
-    for wrong in (lambda a: a[:2] + b"\0\2" + a[4:], lambda a: a[:4] + b"\0\2" + a[6:], lambda a: a + a):
+    for forge in FORGERIES:
         joined = Joined().opened()
         _, answer = asked(joined)
         with pytest.raises(RemoteProtocolError):
-            joined.client.receive(wrong(answer))
+            joined.client.receive(forge(answer))
         assert joined.client.dead
     joined = Joined().opened()
     with pytest.raises(RemoteProtocolError, match="nothing was asked"):

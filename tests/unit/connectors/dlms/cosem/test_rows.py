@@ -34,7 +34,10 @@ def test_the_fast_path_is_the_one_taken(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     "cells",
     [
-        [(axdr.octet_string(MOMENT), axdr.unsigned(1)), (Data(0), axdr.unsigned(1))],  # compressed clock (meter-model 11)
+        [
+            (axdr.octet_string(MOMENT), axdr.unsigned(1)),
+            (Data(0), axdr.unsigned(1)),
+        ],  # compressed clock (meter-model 11)
         [(axdr.unsigned(1),), (axdr.long_unsigned(1),)],  # another type in a later row
         [(axdr.octet_string(b"ab"),), (axdr.octet_string(b"abc"),)],
         [(axdr.unsigned(1),), (axdr.unsigned(1), axdr.unsigned(2))],
