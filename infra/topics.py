@@ -5,12 +5,18 @@ agree: a wrong count is refused here, before a worker would hand a device's resu
 commands.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from schemas.topics import TOPICS, Share, Topic
 
@@ -79,6 +85,7 @@ def apply(
     _create(admin, missing, count, replication)
     for topic in missing:
         announce(f"created {topic.name} ({count} partitions)")
+    _await_leaders(admin, [topic.name for topic in missing])
     _settle(admin, [topic for topic in declared if topic.name in present])
     return Applied(
         created=tuple(topic.name for topic in missing),
@@ -110,12 +117,25 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, replicatio
                 raise
 
 
+def _await_leaders(admin: AdminClient, names: list[str]) -> None:
+    """A topic exists before its partitions can be written to; whoever comes next should not have to know."""
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while names:
+        found = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        names = [name for name in names if name not in found or not _led(found[name])]
+        if names and time.monotonic() > until:
+            raise TopicsDiffer(f"{names[0]} has partitions without a leader after {TIMEOUT_SECONDS:.0f} s")
+        if names:
+            time.sleep(0.1)
+
+
+def _led(topic: Any) -> bool:
+    return bool(topic.partitions) and all(each.leader >= 0 for each in topic.partitions.values())
+
+
 def _settle(admin: AdminClient, topics: list[Topic]) -> None:
     if not topics:
         return
-    resources = [
-        ConfigResource(ResourceType.TOPIC, topic.name, set_config=configuration(topic))  # type: ignore[no-untyped-call]
-        for topic in topics
-    ]
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name, set_config=configuration(topic)) for topic in topics]
     for future in admin.alter_configs(resources, request_timeout=TIMEOUT_SECONDS).values():
         future.result()

@@ -74,9 +74,22 @@ class Upstream:
             raise KafkaException(topic.error)
         places = []
         for partition in topic.partitions:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(RESPONSES.name, partition), timeout=timeout)
-            places.append(TopicPartition(RESPONSES.name, partition, end))
+            places.append(TopicPartition(RESPONSES.name, partition, self._end(partition, timeout)))
         self._consumer.assign(places)
+
+    def _end(self, partition: int, timeout: float) -> int:
+        """The end of a partition of `responses`; a broker that is just taking it over is asked again."""
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                _, end = self._consumer.get_watermark_offsets(
+                    TopicPartition(RESPONSES.name, partition), timeout=timeout
+                )
+                return end
+            except KafkaException:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(POLL_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -92,13 +105,14 @@ class Upstream:
         """Milliseconds since the epoch: what `created_at`, `scheduled_at` and `expires_at` count in."""
         return time.time_ns() // 1_000_000
 
-    def send(self, operation: str, device_id: str, request: Mapping[str, Any], **options: Any) -> str:
-        """Check the request against the catalogue and hand the command to the producer; gives its correlation id.
+    def send(self, operation: str, device_id: str, request: object, **options: Any) -> str:
+        """Hand the command to the producer; gives its correlation id.
 
-        `options` are fields of CommandHeader: correlation_id, priority, scheduled_at, expires_at, bypass_retry.
-        Raises Rejected, naming the field, before anything is sent. Call `flush` to know that the broker has taken it.
+        `request` is the operation's own Request, or a mapping of its fields, checked here; `options` are fields of
+        CommandHeader: correlation_id, priority, scheduled_at, expires_at, bypass_retry. Raises Rejected, naming the
+        field, before anything is sent. Call `flush` to know that the broker has taken it.
         """
-        checked = build_request(operation, request)
+        checked = build_request(operation, request) if isinstance(request, Mapping) else request
         header = CommandHeader(
             correlation_id=options.pop("correlation_id", None) or str(uuid4()),
             device_id=device_id,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from connectors.dlms.cosem import Keys, Mechanism
 from connectors.dlms.cosem.server import ClientRule, MeterSecurity, ServerAssociation, ServerSettings
@@ -24,7 +24,7 @@ from connectors.simulator.meter import Meter, model
 from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT
 
 HOST: Final = "127.0.0.1"
-MAX_METERS: Final = 65_535  # logical devices are 16 bits on the wire
+MAX_METERS: Final = 16_383  # logical devices that AddDevice takes: 14 bits (meter-model 2)
 WPDU_DESTINATION: Final = slice(4, 6)
 MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"))
 
@@ -173,8 +173,7 @@ class _Connection(asyncio.Protocol):
         self._spared = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
         association = self._association

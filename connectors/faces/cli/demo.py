@@ -1,0 +1,164 @@
+"""`meterlog demo`: the main job on the embedded stack, from an empty folder to what an analyst would ask."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.live import Live
+from rich.table import Table
+
+from connectors.clickhouse.queries import Queries
+from connectors.faces import night
+from connectors.faces.cli import report
+from connectors.faces.cli.devices import import_file
+from connectors.faces.cli.places import Places, places_option
+from connectors.faces.cli.stack import announce, ensure_keys
+from connectors.faces.cli.terminal import FAILED, Failure, console
+from connectors.faces.upstream import Upstream
+from connectors.simulator.fleet import FleetSettings, identity, write_shipment
+from infra.embedded.ports import free_port
+from infra.embedded.roles import ROLES, SIMULATOR
+from infra.embedded.supervisor import Ports, Stack, stop_on_signals
+
+STORED_SECONDS: Final = 60.0
+SHOWN_FAULTS: Final = 5
+
+
+@click.command()
+@click.option("--meters", default=200, show_default=True, help="Simulated meters.")
+@click.option("--stay", is_flag=True, envvar="STAY", help="Keep the stack and the meters running until Ctrl-C.")
+@places_option
+@click.pass_context
+def demo(ctx: click.Context, meters: int, stay: bool, places: Places) -> None:
+    """Run one ordinary night on the embedded stack: import meters, read them, show what an analyst asks."""
+    began = time.monotonic()
+    try:
+        with stop_on_signals(), _stack(meters, places) as (stack, settings, port):
+            here = Places(stack.data)
+            _import(settings, port, here)
+            good = _run_night(settings, stack, here)
+            report.show(Queries(*here.clickhouse), night.Day.yesterday(datetime.now(UTC)))
+            console.print(f"\n[bold]the whole demo took {time.monotonic() - began:.0f} s[/]")
+            _next(here.data, stay)
+            if stay:
+                stack.wait()
+    except KeyboardInterrupt:
+        announce("everything has stopped")
+        return
+    if not good:
+        ctx.exit(FAILED)
+
+
+@contextmanager
+def _stack(meters: int, places: Places) -> Iterator[tuple[Stack, FleetSettings, int]]:
+    """The stack with a fleet beside it."""
+    try:
+        settings = FleetSettings(meters=meters)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    port = free_port()
+    fleet = replace(
+        SIMULATOR,
+        environment={
+            "METERLOG_SIMULATOR_METERS": str(meters),
+            "METERLOG_SIMULATOR_PORT": str(port),
+            "METERLOG_SIMULATOR_LEDGER": str(places.data / "ledger.jsonl"),
+        },
+        probe=False,
+    )
+    console.print(
+        f"[bold]Meterlog demo[/]: {meters} simulated meters, one ordinary night; everything lies in {places.data}"
+    )
+    ensure_keys(places.keys)
+    with Stack(places.data, Ports(), (*ROLES, fleet), announce) as stack:
+        yield stack, settings, port
+
+
+def _import(settings: FleetSettings, port: int, here: Places) -> None:
+    shipment = here.data / "shipment.csv"
+    write_shipment(shipment, settings, port)
+    console.print(f"\n[bold]1. A shipment of {settings.meters} meters arrives[/] ({shipment})")
+    outcome = import_file(shipment, here, plain_keys=True, timeout=60.0, quiet=False)
+    console.print(
+        f"   {outcome['added']} added, {outcome['unchanged']} known already, {len(outcome['refused'])} refused"
+    )
+    if outcome["refused"] or outcome["unanswered"]:
+        first = outcome["refused"][0]["reason"] if outcome["refused"] else "no answer"
+        raise Failure(f"the shipment was not imported: {first}", f"Look at the logs in {here.data / 'logs'}.")
+
+
+def _run_night(settings: FleetSettings, stack: Stack, here: Places) -> bool:
+    """Send the night's commands and watch them; True when every one succeeded and all is stored."""
+    devices = [identity(settings, number).device_id for number in range(1, settings.meters + 1)]
+    day = night.Day.yesterday(datetime.now(UTC))
+    console.print(
+        f"\n[bold]2. The night[/]: clocks set, registers, {day.start:%A}'s quarter-hours, days, months, alarms"
+    )
+    failed: list[str] = []
+    with Upstream(stack.kafka.bootstrap, requester="demo") as upstream:
+        began = time.monotonic()
+        asked = night.send_all(upstream, devices, day)
+        with Live(console=console, refresh_per_second=8, transient=True) as live:
+            outcomes = night.await_all(upstream, asked, lambda watch: live.update(_progress(watch), refresh=False))
+            for response in outcomes:
+                asked.discard(response.header.correlation_id)
+                if response.header.fault is not None:
+                    failed.append(
+                        f"{response.header.operation} {response.header.device_id}: {response.header.fault.message}"
+                    )
+        seconds = time.monotonic() - began
+    total = len(devices) * len(night.requests(day))
+    console.print(
+        f"   {total - len(asked)} of {total} commands done in {seconds:.1f} s ({(total - len(asked)) / seconds:,.0f}/s), {len(failed)} failed"
+    )
+    for line in failed[:SHOWN_FAULTS]:
+        console.print(f"   {line}", markup=False)
+    return _await_stored(Queries(*here.clickhouse), total + settings.meters) and not failed and not asked
+
+
+def _progress(watch: night.Watch) -> Table:
+    left = watch.seconds_left
+    line = Table.grid(padding=(0, 2))
+    share = watch.done / max(watch.sent, 1)
+    line.add_row(
+        "  ",
+        f"[green]{'━' * int(30 * share)}[/][dim]{'━' * (30 - int(30 * share))}[/]",
+        f"{watch.done} done",
+        f"{watch.failed} failed",
+        f"{watch.sent - watch.done} in work",
+        f"{watch.rate:,.0f}/s",
+        "" if left is None else f"{left:.0f} s left",
+    )
+    return line
+
+
+def _await_stored(queries: Queries, outcomes: int) -> bool:
+    """Wait until ClickHouse holds as many outcomes: the sink writes about once a second."""
+    until = time.monotonic() + STORED_SECONDS
+    while queries.rows_by_table().get("responses", 0) < outcomes:
+        if time.monotonic() > until:
+            announce(f"ClickHouse does not hold all outcomes after {STORED_SECONDS:.0f} s; see the sink's log")
+            return False
+        time.sleep(0.3)
+    return True
+
+
+def _next(data: Path, stay: bool) -> None:
+    lines: Sequence[str] = (
+        f"export METERLOG_DATA={data}",
+        "meterlog devices list --like ML5",
+        "meterlog send GetActualMeterReads --device ML500000000000001 --wait",
+        "meterlog send ReadAlarmRegister --device ML550000000000005 --wait --json",
+        "meterlog status; meterlog doctor; meterlog verify-state",
+    )
+    if stay:
+        console.print("\n[bold]3. Try, from another terminal[/]; Ctrl-C here stops everything")
+    else:
+        console.print("\n[bold]3. Try[/] `make demo STAY=1`, which stays up, and from another terminal")
+    for line in lines:
+        console.print(f"   {line}", markup=False)
