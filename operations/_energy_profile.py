@@ -4,7 +4,7 @@ Reference operations-reading 3.3, 3.6 and 7.2. Rows come by the hundred and usua
 whole fleet: so the work is done column by column, in C where nothing is missing, and row by row only over what is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -48,21 +48,27 @@ def convert(
     step: Step,
     begin: int,
     end: int,
+    *,
+    repeats: bool = False,
 ) -> Rows:
     """The rows whose time lies in begin to end, both included (milliseconds).
 
-    `scalings`: scaler_unit of the register columns that are wanted, by tag. `step`: the time one period after a
-    time, for rows without one. Raises MeterUnusable: a row of another width, a cell of another type, a unit other
+    `scalings`: scaler_unit of the register columns that are wanted, by tag. `step`: the time one period after a time,
+    for rows without one. `repeats`: the meter sends null-data for a value like the one above (meter-model 11), so
+    null-data is not a missing value. Raises MeterUnusable: a row of another width, a cell of another type, a unit other
     than Wh, a value finer than a millionth.
     """
     factors = {tag: _factor(scaling, tag) for tag, scaling in scalings.items()}
     try:
-        cells = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
+        turned: Iterable[Sequence[Cell]] = zip(*rows, strict=True) if rows else [()] * len(columns)
+        cells = dict(zip(columns, turned, strict=True))
     except ValueError:
         widths = sorted({len(row) for row in rows})
         raise MeterUnusable(f"rows have {widths} columns, {len(columns)} were asked for") from None
     clock = next((cells[column] for column in columns if column.class_id == CLOCK_CLASS), ())
     times, keep = _kept(_times(clock, step), begin, end)
+    if repeats:
+        cells = {column: _repeated(each) for column, each in cells.items()}
     statuses = next((_statuses(cells[column]) for column in columns if column.class_id == STATUS_CLASS), ())
     values = {c.tag: _values(cells[c], factors[c.tag], c.tag) for c in columns if c.tag in factors}
     if keep is None:
@@ -130,6 +136,16 @@ def _kept(times: list[int | None], begin: int, end: int) -> tuple[list[int], lis
     if known is times and (not known or (begin <= min(known) and max(known) <= end)):
         return known, None
     return known, [row for row, time in enumerate(times) if time is not None and begin <= time <= end]
+
+
+def _repeated(column: Sequence[Cell]) -> Sequence[Cell]:
+    """null-data filled with what stands above it; before the first value there is none."""
+    if None not in column:
+        return column
+    filled: list[Cell] = []
+    for cell in column:
+        filled.append(filled[-1] if cell is None and filled else cell)
+    return filled
 
 
 def _statuses(column: Sequence[Cell]) -> Sequence[int | None]:

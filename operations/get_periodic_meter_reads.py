@@ -58,8 +58,8 @@ class Request:
     """Both moments belong to the range; they may be equal. Raises Rejected when begin is after end."""
 
     period_type: PeriodType
-    begin_date: datetime
-    end_date: datetime
+    begin_date: datetime  # rows at this moment belong to the answer
+    end_date: datetime  # and rows at this one
 
     def __post_init__(self) -> None:
         for name, moment in (("begin_date", self.begin_date), ("end_date", self.end_date)):
@@ -80,14 +80,14 @@ class Result:
     """
 
     period_type: PeriodType
-    log_times: tuple[int, ...]
-    amr_profile_statuses: tuple[int | None, ...] = ()
-    active_energy_import: tuple[int | None, ...] = ()
-    active_energy_export: tuple[int | None, ...] = ()
-    active_energy_import_tariff_one: tuple[int | None, ...] = ()
-    active_energy_import_tariff_two: tuple[int | None, ...] = ()
-    active_energy_export_tariff_one: tuple[int | None, ...] = ()
-    active_energy_export_tariff_two: tuple[int | None, ...] = ()
+    log_times: tuple[int, ...]  # milliseconds since 1970 UTC
+    amr_profile_statuses: tuple[int | None, ...] = ()  # bit 0 critical error, 1 clock invalid ... as AmrStatus
+    active_energy_import: tuple[int | None, ...] = ()  # millionths of a kWh
+    active_energy_export: tuple[int | None, ...] = ()  # millionths of a kWh
+    active_energy_import_tariff_one: tuple[int | None, ...] = ()  # millionths of a kWh
+    active_energy_import_tariff_two: tuple[int | None, ...] = ()  # millionths of a kWh
+    active_energy_export_tariff_one: tuple[int | None, ...] = ()  # millionths of a kWh
+    active_energy_export_tariff_two: tuple[int | None, ...] = ()  # millionths of a kWh
 
 
 def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[EnergyReads]:
@@ -134,7 +134,9 @@ def steps(request: Request, meter: Meter) -> Steps[Result]:
             scalings[column.tag] = scaling
     days, months = _CALENDAR[request.period_type]
     step = stepper(buffer.capture_period, days, months, meter.time_zone)
-    found = convert(rows, columns, scalings, step, millis_of(request.begin_date), millis_of(request.end_date))
+    begin, end = millis_of(request.begin_date), millis_of(request.end_date)
+    repeats = meter.profile.traits.null_data_compression
+    found = convert(rows, columns, scalings, step, begin, end, repeats=repeats)
     values = {name: found.values[tag] for name, (tag, _) in _COLUMNS.items() if tag in found.values}
     return Answer(Result(request.period_type, found.times, found.statuses, **values))
 

@@ -1,12 +1,13 @@
 """GetPeriodicMeterReads of electricity: operations-reading 7 and 3.6, and their worked cases."""
 
 from array import array
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from operations import catalogue
+from operations import Meter, catalogue
 from operations._data import Data, Tag
 from operations._errors import MeterRefused, MeterUnusable, Rejected
 from operations._profile import profile
@@ -247,6 +248,17 @@ def test_missing_values_and_statuses() -> None:
     result = play(NAME, asked("INTERVAL"), meter_of(*version), played(rows).answer).result
     assert result.active_energy_import == (None, 5000)
     assert result.amr_profile_statuses == (None, 0)
+
+
+def test_a_meter_that_compresses_repeats_what_stands_above() -> None:
+    shipped = profile("SMR", "5.0.0")
+    compressing = replace(shipped, traits=replace(shipped.traits, null_data_compression=True))
+    rows = [(None, 1, 1, None), (clock(utc("2019-01-05")), 8, 7, None), (None, None, None, 2), (None, 0, 8, None)]
+    result = play(NAME, asked("INTERVAL"), Meter(DEVICE, compressing), played(rows).answer).result
+    assert result.log_times == tuple(millis("2019-01-05") + 900_000 * n for n in range(3))
+    assert result.active_energy_import == (7000, 7000, 8000)
+    assert result.active_energy_export == (None, 2000, 2000)
+    assert result.amr_profile_statuses == (8, 8, 0)
 
 
 @pytest.mark.parametrize(
