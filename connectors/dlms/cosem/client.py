@@ -22,7 +22,7 @@ from .errors import (
     RemoteProtocolError,
     ServiceError,
 )
-from .events import ClientSettings, Outcome, Released, Send, Step
+from .events import Associated, ClientSettings, Outcome, Released, Send, Step
 from .names import Attribute, Method, Selection
 from .security import InvocationCounter, Keys
 from .wrapper import WpduReader, wrap
@@ -149,6 +149,8 @@ class ClientAssociation:
         except StopIteration as finished:
             self._flow = None
             outcome: Outcome = finished.value
+            if isinstance(outcome, Associated):
+                self._reader.limit = self.settings.max_receive_pdu or 65_535
             if isinstance(outcome, Released):
                 self.dead = True
             return outcome

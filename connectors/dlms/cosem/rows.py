@@ -37,12 +37,15 @@ _WIDTHS = {tag: Struct(">" + code).size for tag, code in _CODES.items()}
 
 
 class Layout(NamedTuple):
-    """Shape of one row: `skeleton` as (offset, byte) of every tag and length byte, `body` reads the values, `size` in
-    bytes."""
+    """Shape of one row: `skeleton` as (offset, byte) of every tag and length byte, `body` reads the values.
+
+    `size` in bytes; `nulls` are the columns that are null-data in every row.
+    """
 
     skeleton: tuple[tuple[int, int], ...]
     body: Struct
     size: int
+    nulls: tuple[int, ...]
 
 
 def decode_rows(buffer: bytes) -> list[Row]:
@@ -53,16 +56,34 @@ def decode_rows(buffer: bytes) -> list[Row]:
     """
     if len(buffer) > 2 and buffer[0] == 1:
         count, start = read_length(buffer, 1)
-        layout = _learn(buffer, start)
-        if layout is not None and count * layout.size == len(buffer) - start:
-            body = buffer[start:]
-            size = layout.size
-            for offset, byte in layout.skeleton:
-                if body[offset::size].count(byte) != count:
-                    break
-            else:
-                return list(layout.body.iter_unpack(body))
+        rows = _decode_alike(buffer, start, count)
+        if rows is None and count > 2 and buffer[start : start + 1] == b"\x02":
+            # a compressed buffer: the first row is whole, the others have null-data for what follows from it
+            first, start = axdr.decode_from(buffer, start)
+            others = _decode_alike(buffer, start, count - 1)
+            rows = None if others is None else [axdr.plain(first), *others]
+        if rows is not None:
+            return rows
     return _decode_generic(buffer)
+
+
+def _decode_alike(buffer: bytes, start: int, count: int) -> list[Row] | None:
+    """The `count` rows from `start` to the end, or None unless all have the layout of the first."""
+    layout = _learn(buffer, start)
+    if layout is None or count * layout.size != len(buffer) - start:
+        return None
+    body = buffer[start:]
+    size = layout.size
+    for offset, byte in layout.skeleton:
+        if body[offset::size].count(byte) != count:
+            return None
+    rows = list(layout.body.iter_unpack(body))
+    if not layout.nulls:
+        return rows
+    columns = list(zip(*rows, strict=True))
+    for column in layout.nulls:
+        columns.insert(column, (None,) * count)
+    return list(zip(*columns, strict=True))
 
 
 def _learn(buffer: bytes, start: int) -> Layout | None:
@@ -75,7 +96,7 @@ def _learn(buffer: bytes, start: int) -> Layout | None:
     elements = buffer[at + 1]
     at += 2
     for _ in range(elements):
-        if at + 1 >= end:
+        if at >= end:
             return None
         tag = buffer[at]
         head.append(tag)
@@ -83,14 +104,14 @@ def _learn(buffer: bytes, start: int) -> Layout | None:
         if tag in _CODES:
             at += _WIDTHS[tag]
         elif tag == 9:
-            length = buffer[at]
+            length = buffer[at] if at < end else 0x80
             if length >= 0x80:
                 return None
             head.append(length)
             at += 1 + length
         elif tag in _RAW:
             at += _RAW[tag]
-        else:
+        elif tag != 0:
             return None
     return _layout(elements, bytes(head))
 
@@ -100,8 +121,9 @@ def _layout(elements: int, head: bytes) -> Layout:
     skeleton = [(0, 2), (1, elements)]
     code = [">xx"]
     offset = 2
+    nulls = []
     tags = iter(head)
-    for tag in tags:
+    for column, tag in enumerate(tags):
         skeleton.append((offset, tag))
         offset += 1
         if tag == 9:
@@ -112,11 +134,14 @@ def _layout(elements: int, head: bytes) -> Layout:
         elif tag in _RAW:
             code.append(f"x{_RAW[tag]}s")
             offset += _RAW[tag]
+        elif tag == 0:
+            code.append("x")
+            nulls.append(column)
         else:
             code.append("x" + _CODES[tag])
             offset += _WIDTHS[tag]
     body = Struct("".join(code))
-    return Layout(tuple(skeleton), body, body.size)
+    return Layout(tuple(skeleton), body, body.size, tuple(nulls))
 
 
 def _decode_generic(buffer: bytes) -> list[Row]:

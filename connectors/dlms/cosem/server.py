@@ -38,6 +38,17 @@ from .server_settings import ClientRule, MeterSecurity, OnRefusal, ServerSetting
 from .serving import ObjectAccess, Services
 from .wrapper import WpduReader, wrap
 
+__all__ = [
+    "ClientRule",
+    "MeterSecurity",
+    "ObjectAccess",
+    "Observer",
+    "OnRefusal",
+    "ServerAssociation",
+    "ServerSettings",
+    "State",
+]
+
 SMALLEST_CIPHERED_PDU = 64
 
 

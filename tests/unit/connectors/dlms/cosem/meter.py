@@ -91,15 +91,17 @@ class Joined:
         server: dict[str, Any] | None = None,
         counter: InvocationCounter | None = None,
         security: MeterSecurity | None = None,
+        ciphered: bool | None = None,
     ) -> None:
-        rules = {16: ClientRule(Mechanism.NONE), 1: ClientRule(mechanism)}
+        rules = {16: ClientRule(Mechanism.NONE), 1: ClientRule(mechanism, ciphered)}
         self.objects = Objects()
         self.security = security or MeterSecurity(METER_TITLE, KEYS, PASSWORD)
         self.server = ServerAssociation(replace(ServerSettings(rules), **(server or {})), self.security, self.objects)
-        hls = mechanism == Mechanism.HLS5
+        hls = mechanism == Mechanism.HLS5 or bool(ciphered)
         settings = ClientSettings(
             client_id=16 if mechanism == Mechanism.NONE else 1,
             mechanism=mechanism,
+            ciphered=ciphered,
             system_title=CLIENT_TITLE if hls else b"",
             keys=KEYS if hls else None,
             password=PASSWORD if mechanism == Mechanism.LLS else b"",

@@ -67,6 +67,20 @@ def test_opening_and_releasing(joined: Joined) -> None:
     assert all(len(wpdu) - 8 <= (joined.client.settings.max_receive_pdu or 65_535) for _, wpdu in joined.wire[4:])
 
 
+def test_lls_over_a_ciphered_context() -> None:
+    joined = Joined(Mechanism.LLS, ciphered=True).opened()
+    assert joined.run(joined.client.get(CLOCK)) == Got(axdr.octet_string(MOMENT))
+    assert joined.client.counters_used == 2
+    assert joined.wire[-1][1][8] == 0xCC
+
+
+def test_hls5_over_a_plain_context() -> None:
+    joined = Joined(Mechanism.HLS5, ciphered=False).opened()
+    assert joined.run(joined.client.get(CLOCK)) == Got(axdr.octet_string(MOMENT))
+    assert joined.client.counters_used == 1
+    assert joined.wire[-1][1][8] == 0xC4
+
+
 def test_get(joined: Joined) -> None:
     assert joined.run(joined.client.get(CLOCK)) == Got(axdr.octet_string(MOMENT))
     with pytest.raises(AccessRefused) as refused:

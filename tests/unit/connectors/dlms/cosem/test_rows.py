@@ -29,6 +29,10 @@ def test_an_interval_profile() -> None:
 def test_the_fast_path_is_the_one_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_decode_generic", None)
     assert len(decode_rows(profile_buffer(3))) == 3
+    whole = axdr.structure(axdr.octet_string(MOMENT), axdr.unsigned(1), axdr.long_unsigned(5))
+    compressed = axdr.structure(Data(0), axdr.unsigned(2), Data(0))
+    rest = [(None, 2, None)] * 3
+    assert decode_rows(axdr.encode(axdr.array(whole, compressed, compressed, compressed))) == [(MOMENT, 1, 5), *rest]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,10 @@ def test_the_fast_path_is_the_one_taken(monkeypatch: pytest.MonkeyPatch) -> None
         [(axdr.visible_string("x"), axdr.bit_string("1"))],
         [(Data(25, MOMENT), Data(3, True), Data(23, 0.5), Data(20, -1))] * 3,
         [(axdr.octet_string(bytes(200)),)] * 2,
+        [(Data(0), Data(0))] * 3,
+        [(axdr.unsigned(1),), (Data(0),), (Data(0),), (Data(0),)],
         [()],
+        [(), (), ()],
         [],
     ],
 )
