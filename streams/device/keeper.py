@@ -6,7 +6,7 @@ free slots are given away.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,7 +26,7 @@ from streams.device.events import (
     Message,
     TimePassed,
 )
-from streams.device.evolve import evolve, fold
+from streams.device.evolve import evolve
 from streams.device.inbox import DeadLetter, Refusal, read_command, read_result, read_tick
 from streams.device.limits import Limits
 from streams.device.react import react
@@ -289,11 +289,3 @@ class Partition:
         if len(self._traces) > _CACHED:
             self._traces.clear()
         self._changed = {}
-
-
-def rebuilt(decisions: Iterable[DeviceEvents]) -> bytes | None:
-    """The table value that a device's log leads to, None when none of it changed anything."""
-    device = Device()
-    for decision in decisions:
-        device = fold(device, decision)
-    return encode_device(device) if device.version else None

@@ -1,0 +1,183 @@
+"""Proof that the log is the truth: replaying `device-events` through `evolve` gives exactly the table.
+
+`verify` is pure: records in, findings out. `read` brings the records from Kafka, committed ones only. What it reports:
+versions that are missing (gaps), versions there twice with other content (conflicts: two owners decided) or the same
+(doubles), values of the table that differ, and bytes that cannot be read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas import topics
+from schemas.codec import Unreadable
+from streams.device.events import UNVERSIONED, DeviceEvents
+from streams.device.evolve import fold
+from streams.device.keeper import is_device_key
+from streams.device.state import Device
+from streams.device.wire import decode_device, decode_events, encode_device
+
+_EXAMPLES: Final = 20  # of each kind of finding
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found. Each list holds up to 20 examples, the counts hold all."""
+
+    devices: int = 0
+    decisions: int = 0
+    unversioned: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def agrees(self) -> bool:
+        """Doubles of the same content change nothing, but no healthy run has them: they count as well."""
+        return not self.counts
+
+    def note(self, kind: str, what: str) -> None:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(what)
+
+
+def verify(log: Iterable[tuple[bytes, bytes]], table: Mapping[bytes, bytes]) -> Verdict:
+    """Fold (key, value) records of the log, each key's in order, and compare with the table's values.
+
+    A log that begins later than a device's first decision (retention) is a gap: it proves nothing for that device.
+    """
+    verdict = Verdict()
+    folded: dict[bytes, Device] = {}
+    latest: dict[bytes, bytes] = {}  # value of the last decision folded, to tell a double from a conflict
+    for key, value in log:
+        try:
+            decision = decode_events(value)
+        except Unreadable as error:
+            verdict.note("unreadable", f"{_text(key)}: {error.reason}")
+            continue
+        verdict.decisions += 1
+        if decision.device_id.encode() != key and decision.version != UNVERSIONED:
+            verdict.note("misplaced", f"{_text(key)}: a decision on {decision.device_id}")
+        elif decision.version == UNVERSIONED:
+            verdict.unversioned += 1
+        else:
+            _fold(verdict, folded, latest, key, value, decision)
+    verdict.devices = len(folded)
+    _compare(verdict, folded, table)
+    return verdict
+
+
+def table_value(decisions: Iterable[DeviceEvents]) -> bytes | None:
+    """The table value that a device's log leads to, None when nothing of it changed the device."""
+    device = Device()
+    for decision in decisions:
+        device = fold(device, decision)
+    return encode_device(device) if device.version else None
+
+
+def _fold(
+    verdict: Verdict,
+    folded: dict[bytes, Device],
+    latest: dict[bytes, bytes],
+    key: bytes,
+    value: bytes,
+    decision: DeviceEvents,
+) -> None:
+    device = folded.get(key, Device())
+    if decision.version == device.version and value == latest.get(key):
+        verdict.note("doubles", f"{_text(key)}: version {decision.version}")
+    elif decision.version <= device.version:
+        verdict.note("conflicts", f"{_text(key)}: version {decision.version} after version {device.version}")
+    else:
+        if decision.version > device.version + 1:
+            verdict.note("gaps", f"{_text(key)}: version {decision.version} after version {device.version}")
+        folded[key] = fold(device, decision)
+        latest[key] = value
+
+
+def _compare(verdict: Verdict, folded: Mapping[bytes, Device], table: Mapping[bytes, bytes]) -> None:
+    for key, device in folded.items():
+        found = table.get(key)
+        if found is None:
+            verdict.note("missing", f"{_text(key)}: version {device.version} in the log, nothing in the table")
+        elif found != encode_device(device):
+            verdict.note("differences", f"{_text(key)}: {_difference(device, found)}")
+    for key in table.keys() - folded.keys():
+        if is_device_key(key):
+            verdict.note("unexplained", f"{_text(key)}: in the table, nothing in the log")
+
+
+def _difference(device: Device, found: bytes) -> str:
+    try:
+        other = decode_device(found)
+    except Unreadable as error:
+        return f"the table's value cannot be read: {error.reason}"
+    names = [name for name in Device.__slots__ if getattr(device, name) != getattr(other, name)]
+    shown = ", ".join(names) if names else "encoded otherwise"
+    return f"log says version {device.version}, table version {other.version}; they differ in {shown}"
+
+
+def _text(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")
+
+
+def read(bootstrap: str, config: Mapping[str, str] | None = None, timeout: float = 60.0) -> Verdict:
+    """Verify what lies on the broker now. The system should be at rest: decisions taken while it is read show as
+    differences.
+
+    Raises KafkaException, and TimeoutError when nothing arrives for `timeout` seconds.
+    """
+    given = dict(config or {})
+    table: dict[bytes, bytes] = {}
+    for key, value in _records(bootstrap, given, topics.DEVICES.name, timeout):
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+    log = ((key, value or b"") for key, value in _records(bootstrap, given, topics.DEVICE_EVENTS.name, timeout))
+    return verify(log, table)
+
+
+def _records(
+    bootstrap: str, config: dict[str, str], topic: str, timeout: float
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Committed records of all partitions up to their present end, each partition's in order."""
+    consumer = Consumer(
+        {
+            **config,
+            "bootstrap.servers": bootstrap,
+            "group.id": "meterlog-verify-state",  # a name only: nothing is joined, nothing committed
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        found = consumer.list_topics(topic, timeout=timeout).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        left = set(found.partitions)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+        while left:
+            messages = consumer.consume(10_000, timeout=timeout)
+            if not messages:
+                raise TimeoutError(f"{topic}: nothing for {timeout:g} s, partitions {sorted(left)} have not ended")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    key, value = message.key(), message.value()
+                    yield _bytes(key) or b"", _bytes(value)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(message.partition())
+                elif error.fatal() or not error.retriable():
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+
+
+def _bytes(data: bytes | str | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data

@@ -1,0 +1,302 @@
+"""What a command gets when it arrives: given a device, a command, then events, response and notification."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas import headers, topics
+from schemas.partition import partition_of
+from schemas.records import Notice, Status
+from streams.device import accept
+from streams.device.events import CommandAccepted, CommandRefused, CommandRepeated, CommandSettled
+from streams.device.limits import Limits
+from streams.device.outbox import FORWARDED, NO_PARTITION
+from streams.device.state import FIRST_COUNTER, Device
+from streams.keeper import Received
+from tests.unit.streams.world import (
+    ADD_DEVICE,
+    DEVICE,
+    MINUTE,
+    NOON,
+    World,
+    command,
+    ended,
+    jobs,
+    log,
+    notices,
+    on,
+    raw,
+    registered,
+    responses,
+    tick,
+    uid,
+)
+
+
+def test_a_command_is_accepted_and_announced() -> None:
+    world = World().holding(registered())
+    sent = world.batch(command(1, priority=7, expires_at=NOON + MINUTE, scheduled_at=NOON + 5, bypass_retry=True))
+    (decision,) = log(sent)
+    (event,) = decision.events
+    assert isinstance(event, CommandAccepted)
+    assert (decision.version, decision.device_id, decision.at) == (4, DEVICE, NOON)
+    assert (event.priority, event.not_before, event.expires_at, event.bypass_retry) == (
+        7,
+        NOON + 5,
+        NOON + MINUTE,
+        True,
+    )
+    (notice,) = notices(sent)
+    assert (notice.notice, notice.correlation_id, notice.status) == (Notice.RECEIVED, uid(1), None)
+    assert responses(sent) == [] and jobs(sent) == []
+    assert [held.correlation_id for held in world.device().queue] == [uid(1)]
+    assert not world.device().idle
+
+
+REFUSED: dict[str, tuple[Device | None, dict[str, Any], int, str | None]] = {
+    # name: (device, command, fault code, field)
+    "unknown device": (None, {}, 201, "device_id"),
+    "not registered yet failed": (Device(device_id=DEVICE, version=2), {}, 201, "device_id"),
+    "duplicate device": (registered(), {"operation": "AddDevice"}, 204, "device_id"),
+    "unknown profile": (
+        None,
+        {"operation": "AddDevice", "request": {"protocol_version": "14"}},
+        206,
+        "protocol_version",
+    ),
+    "invalid field": (registered(), {"request": {"time_zone": "Mars/Olympus"}}, 401, "time_zone"),
+    "priority": (registered(), {"priority": 10}, 401, "priority"),
+    "negative priority": (registered(), {"priority": -1}, 401, "priority"),
+    "correlation id": (registered(), {"correlation_id": "17"}, 401, "correlation_id"),
+    "correlation id in capitals": (registered(), {"correlation_id": uid(0xABC).upper()}, 401, "correlation_id"),
+    "empty device": (None, {"device_id": ""}, 401, "key"),
+    "other key": (registered(), {"key": b"TEST1024000000002"}, 401, "device_id"),
+    "no key": (registered(), {"key": b""}, 401, "key"),
+    "created before 1970": (registered(), {"created_at": -1}, 401, "created_at"),
+    "expires before it begins": (
+        registered(),
+        {"scheduled_at": NOON + 10, "expires_at": NOON + 10},
+        401,
+        "expires_at",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_carried_out_is_rejected_with_its_reason(name: str) -> None:
+    device, given, code, field = REFUSED[name]
+    world = World().holding(*([device] if device else []))
+    if given.get("operation") == "AddDevice" and "request" in given:
+        given = {**given, "request": {**ADD_DEVICE, **given["request"]}}
+    sent = world.batch(command(1, **given))
+    (response,) = responses(sent)
+    assert response.status is Status.REJECTED
+    assert response.fault is not None
+    assert (response.fault.code, response.fault.field) == (code, field)
+    assert [notice.status for notice in notices(sent)] == [Status.REJECTED]
+    assert not world.device().queue if device else world.values == {}
+
+
+def test_an_operation_the_profile_has_no_object_for_is_rejected() -> None:
+    device = registered()
+    assert device.registration is not None
+    unknown = replace(device, registration=replace(device.registration, protocol_version="9.9.9"))
+    (response,) = responses(World().holding(unknown).batch(command(1)))
+    assert response.fault is not None and response.fault.code == 206
+
+
+def test_an_unknown_operation_is_rejected_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema that is known, of an operation this version cannot carry out: a rollback of the operations."""
+    monkeypatch.setattr(accept, "catalogue", dict)
+    (response,) = responses(World().holding(registered()).batch(command(1)))
+    assert response.fault is not None
+    assert (response.fault.code, response.operation) == (407, "SynchronizeTime")
+
+
+def test_an_operation_that_breaks_rejects_its_command_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(accept, "build_request", broken)
+    (response,) = responses(World().holding(registered()).batch(command(1)))
+    assert response.fault is not None and "ZeroDivisionError" in response.fault.message
+
+
+def test_a_rejection_of_an_unknown_device_is_logged_without_version_and_without_state() -> None:
+    world = World()
+    (decision,) = log(world.batch(command(1)))
+    assert decision.version == 0
+    assert isinstance(decision.events[0], CommandRefused)
+    assert world.values == {}
+
+
+def test_a_rejection_of_a_known_device_is_remembered() -> None:
+    world = World().holding(registered())
+    bad: dict[str, Any] = {"request": {"time_zone": "Mars/Olympus"}}
+    (decision,) = log(world.batch(command(1, **bad)))
+    assert decision.version == 4 and isinstance(decision.events[0], CommandSettled)
+    (again,) = responses(world.batch(command(1, **bad)))
+    assert (again.status, again.repeated) == (Status.REJECTED, True)
+    assert again.fault is not None and again.fault.code == 401
+
+
+def test_a_command_that_comes_too_late_is_expired() -> None:
+    (response,) = responses(World().holding(registered()).batch(command(1, expires_at=NOON)))
+    assert response.status is Status.EXPIRED
+    assert response.fault is not None and response.fault.code == 417
+
+
+def test_commands_wait_for_a_registration_that_is_on_its_way() -> None:
+    world = World()
+    world.batch(tick(NOON))
+    sent = world.batch(command(1, operation="AddDevice"), command(2))
+    assert responses(sent) == []
+    (job,) = jobs(sent)
+    assert [each.operation for each in job.commands] == ["AddDevice"]
+    assert job.registration is None and job.counter_to == job.counter_from - 1 == FIRST_COUNTER - 1
+    sent = world.batch(ended(job))
+    assert [response.status for response in responses(sent)] == [Status.SUCCESSFUL]
+    (job,) = jobs(sent)
+    assert [each.operation for each in job.commands] == ["SynchronizeTime"]
+    assert job.registration is not None
+
+
+class TestTheSameIdAgain:
+    def test_while_it_waits(self) -> None:
+        world = World().holding(registered())
+        world.batch(command(1))
+        sent = world.batch(command(1))
+        assert responses(sent) == []
+        assert [notice.notice for notice in notices(sent)] == [Notice.RECEIVED]
+        (decision,) = log(sent)
+        assert decision.version == 0 and isinstance(decision.events[0], CommandRepeated)
+        assert len(world.device().queue) == 1
+
+    def test_after_its_outcome(self) -> None:
+        world = World().holding(registered())
+        world.batch(tick(NOON))
+        (job,) = jobs(world.batch(command(1)))
+        (first,) = responses(world.batch(ended(job, at=NOON + 9)))
+        (again,) = responses(world.batch(command(1, at=NOON + 99, created_at=NOON, priority=9)))
+        assert (first.status, first.repeated, first.settled_at) == (Status.SUCCESSFUL, False, NOON + 9)
+        assert (again.status, again.repeated, again.settled_at) == (Status.SUCCESSFUL, True, NOON + 9)
+        assert (again.attempts, again.received_at) == (1, NOON + 99)
+
+    @pytest.mark.parametrize("settled", [False, True])
+    def test_with_another_request(self, settled: bool) -> None:
+        world = World().holding(registered())
+        world.batch(tick(NOON))
+        sent = world.batch(command(1))
+        if settled:
+            world.batch(ended(jobs(sent)[0]))
+        before = world.device()
+        (response,) = responses(world.batch(command(1, request={"time_zone": "Europe/Amsterdam"})))
+        assert response.status is Status.REJECTED and not response.repeated
+        assert response.fault is not None and response.fault.field == "correlation_id"
+        assert world.device() == before
+
+    def test_created_before_what_is_remembered(self) -> None:
+        world = World(Limits(commands_a_job=100)).holding(registered())
+        world.batch(tick(NOON))
+        for number in range(64):
+            (job,) = jobs(world.batch(command(number)))
+            world.batch(ended(job, at=NOON + number))
+        (response,) = responses(world.batch(command(999, created_at=NOON - 1)))
+        assert response.fault is not None and response.fault.field == "created_at"
+        sent = world.batch(command(1000, created_at=NOON + 1))
+        assert responses(sent) == [] and len(jobs(sent)) == 1
+
+
+class TestBytesNobodyCanRead:
+    ATTRIBUTED = (("correlation-id", uid(5).encode()), ("operation", b"MakeCoffee"))
+
+    @pytest.mark.parametrize(
+        "value",
+        [b"", b"\xc3\x01", b"\0\1", b"\xc3\x01" + bytes(8) + b"body", command(1).value[:-1], command(1).value + b"!"],
+        ids=["empty", "short", "foreign", "unknown schema", "cut", "too long"],
+    )
+    @pytest.mark.parametrize("attributed", [True, False])
+    def test_are_rejected_or_set_aside(self, value: bytes, attributed: bool) -> None:
+        world = World().holding(registered())
+        given = raw(value, key=DEVICE.encode(), headers=self.ATTRIBUTED if attributed else ())
+        sent = world.batch(given)
+        if attributed:
+            (response,) = responses(sent)
+            assert (response.correlation_id, response.operation) == (uid(5), "MakeCoffee")
+            assert (response.status, response.created_at) == (Status.REJECTED, None)
+            assert on(topics.DEAD_LETTERS, sent) == []
+        else:
+            (letter,) = on(topics.DEAD_LETTERS, sent)
+            assert (letter.value, letter.key, letter.partition) == (value, DEVICE.encode(), NO_PARTITION)
+            told = headers.dead_letter(letter.headers)
+            assert told.topic == topics.COMMANDS.name and told.reason
+            assert responses(sent) == []
+
+    def test_a_record_of_another_kind_on_commands(self) -> None:
+        (letter,) = on(topics.DEAD_LETTERS, World().batch(raw(tick(NOON).value, key=DEVICE.encode())))
+        assert "not a command" in headers.dead_letter(letter.headers).reason
+
+    def test_an_oversized_record(self) -> None:
+        large = raw(b"\xc3\x01" + bytes(300_000), key=DEVICE.encode(), headers=self.ATTRIBUTED)
+        (response,) = responses(World().holding(registered()).batch(large))
+        assert response.fault is not None and "300002 bytes" in response.fault.message
+
+    def test_a_key_that_is_no_text_is_set_aside(self) -> None:
+        sent = World().batch(raw(b"rubbish", key=b"\xff\xfe", headers=self.ATTRIBUTED))
+        assert len(on(topics.DEAD_LETTERS, sent)) == 1
+
+    @pytest.mark.parametrize("topic", [topics.JOB_RESULTS, topics.TICKS, topics.JOBS])
+    def test_on_other_topics(self, topic: topics.Topic) -> None:
+        sent = World().holding(registered()).batch(raw(b"rubbish", key=DEVICE.encode(), topic=topic.name))
+        (letter,) = on(topics.DEAD_LETTERS, sent)
+        assert letter.value == b"rubbish"
+
+
+class TestAnotherPartitionsKey:
+    def world(self) -> World:
+        """Partition 0 of 4; the device belongs elsewhere."""
+        home = partition_of(DEVICE.encode(), 4)
+        return World(partitions=4, partition=(home + 1) % 4)
+
+    def test_is_sent_on_unchanged(self) -> None:
+        world = self.world()
+        given = command(1, headers=(("traceparent", b"00-1"),))
+        (sent,) = world.batch(given)
+        assert (sent.topic, sent.key, sent.value) == (given.topic, given.key, given.value)
+        assert sent.partition == (world.partition - 1) % 4
+        assert sent.headers == (("traceparent", b"00-1"), (FORWARDED, b"%d" % world.partition))
+        assert world.keeper.counts.forwarded == 1
+
+    def test_happens_once(self) -> None:
+        world = self.world()
+        (sent,) = world.batch(command(1))
+        back = Received(sent.topic, 0, 0, NOON, sent.key, sent.value, sent.headers)
+        answer = world.batch(back)
+        (response,) = responses(answer)
+        assert response.status is Status.REJECTED
+        assert response.fault is not None and response.fault.field == "key"
+        assert on(topics.COMMANDS, answer) == [] and world.values == {}
+
+
+def test_a_device_holds_a_bounded_number_of_commands() -> None:
+    world = World(Limits(queue_commands=2)).holding(registered())
+    sent = world.batch(command(1), command(2), command(3))
+    (response,) = responses(sent)
+    assert (response.correlation_id, response.status) == (uid(3), Status.REJECTED)
+
+
+def test_a_device_holds_a_bounded_number_of_bytes() -> None:
+    size = len(command(1).value)
+    world = World(Limits(queue_bytes=2 * size)).holding(registered())
+    (response,) = responses(world.batch(command(1), command(2), command(3)))
+    assert response.correlation_id == uid(3)
+
+
+def test_traces_are_passed_on() -> None:
+    world = World().holding(registered())
+    world.batch(tick(NOON))
+    sent = world.batch(command(1, headers=(("traceparent", b"00-abc"),)))
+    told = [record for record in sent if record.topic in (topics.JOBS.name, topics.NOTIFICATIONS.name)]
+    assert len(told) == 2
+    assert all(dict(record.headers)["traceparent"] == b"00-abc" for record in told)
