@@ -143,6 +143,8 @@ class Worker:
     log: Path
     wanted: bool = True
     stalled: bool = False
+    leaving: bool = False
+    """Was asked to stop, and that process has not ended yet."""
     process: subprocess.Popen[bytes] | None = None
 
 
@@ -168,9 +170,10 @@ class Fleet:
             for worker in self.workers:
                 process = worker.process
                 if process is not None and process.poll() is not None:
-                    if worker.wanted and process.returncode != -signal.SIGKILL:
+                    if not worker.leaving and process.returncode != -signal.SIGKILL:
                         self.exits.append((worker.number, process.returncode))
                     worker.process = process = None
+                    worker.leaving = False
                 if process is None and worker.wanted:
                     with worker.log.open("ab") as log:
                         worker.process = subprocess.Popen(
@@ -205,6 +208,7 @@ class Fleet:
     def leave(self, number: int) -> None:
         """Graceful stop; stays away until it joins again."""
         self.workers[number].wanted = False
+        self.workers[number].leaving = True
         self._signal(number, signal.SIGTERM)
 
     def join(self, number: int) -> None:
@@ -239,7 +243,7 @@ class Fleet:
         """Partitions a worker owns by its log; none while it is down, stalled or starting."""
         worker = self.workers[number]
         process = worker.process
-        if process is None or worker.stalled or not worker.log.exists():
+        if process is None or worker.stalled or worker.leaving or not worker.log.exists():
             return []
         lines = re.findall(rf" {process.pid} INFO streams.shell owns partitions \[(.*)\]", worker.log.read_text())
         return [int(each) for each in lines[-1].split(", ")] if lines and lines[-1] else []

@@ -26,10 +26,10 @@ class One:
         self._folder = folder
         self._fleets: list[harness.Fleet] = []
 
-    def start(self) -> None:
+    def start(self, **arguments: object) -> None:
         folder = self._folder / str(len(self._fleets))
         folder.mkdir()
-        fleet = harness.Fleet(folder, {"stem": self.topics.stem, "bootstrap": self.kafka})
+        fleet = harness.Fleet(folder, {"stem": self.topics.stem, "bootstrap": self.kafka, **arguments})
         self._fleets.append(fleet)
         fleet.start(1)
 
@@ -126,6 +126,15 @@ def test_the_position_decides_and_not_the_groups_offset(one: One, offset: int) -
     assert one.stop() == [0]
     assert one.exits == []
     assert one.metric("meterlog_shell_skipped_inputs_total") == 0, "nothing is read again"
+    assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
+
+
+def test_a_load_longer_than_the_session_keeps_the_membership(one: One) -> None:
+    asked = one.send(0, 40)
+    one.start(session=6.0, seconds_to_load=9.0)
+    one.answers.wait(40, 60)
+    assert one.stop() == [0]
+    assert len(re.findall(r"Joined group", one.log)) == 1
     assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -143,10 +144,16 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    slow = arguments.pop("seconds_to_load", 0)
     topics = Topics(arguments["stem"])
+
+    def make_keeper(partition: int, values: Mapping[bytes, bytes]) -> ToyKeeper:
+        time.sleep(slow)
+        return ToyKeeper(topics, partition, values)
+
     status = ShellStatus()
     try:
-        run_shell(settings(**arguments), lambda partition, values: ToyKeeper(topics, partition, values), status)
+        run_shell(settings(**arguments), make_keeper, status)
     finally:
         print(generate_latest(status.metrics.registry).decode(), file=sys.stderr)
 
