@@ -15,8 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, cast
 
-from connectors.dlms.cosem import Keys, Mechanism
-from connectors.dlms.cosem.server import ClientRule, MeterSecurity, ServerAssociation, ServerSettings
+from connectors.dlms.cosem import ClientRule, Keys, Mechanism, MeterSecurity, ServerAssociation, ServerSettings
 from connectors.simulator.curves import household, mix
 from connectors.simulator.faults import NO_FAULTS, Fault, Faults
 from connectors.simulator.ledger import Ledger

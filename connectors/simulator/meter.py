@@ -18,7 +18,7 @@ from connectors.dlms.cosem.axdr import NULL, Data
 from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED, CosemDateTime
 from connectors.dlms.cosem.errors import AccessResult, RemoteProtocolError
 from connectors.dlms.cosem.names import Attribute, Method, Selection
-from connectors.dlms.cosem.server import MeterSecurity
+from connectors.dlms.cosem.server_settings import MeterSecurity
 from connectors.dlms.session import to_cosem
 from connectors.simulator import buffers
 from connectors.simulator.curves import HOUR, Household, is_night_rate, mix
