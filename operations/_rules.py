@@ -1,12 +1,16 @@
 """What several operations refuse alike, before anything is sent."""
 
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from operations._errors import Rejected
 from operations._meter import Device
 
-ELECTRICITY = "SMART_METER_E"
+ELECTRICITY: Final = "SMART_METER_E"
+ASSOCIATION: Final = 8
+"""Invocation counters that opening and leaving may use: AARQ, GMAC of the challenge, the action that carries it,
+release; twice, as the first may be refused for a stale counter (operations-managing 2.11).
+"""
 
 
 def electricity_meter(request: Any, device: Device) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operations import Meter, operation
 from operations._alarms import REGISTERS
 from operations._data import Data, Tag
-from operations._rules import electricity_meter
+from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Set, Steps
 
 
@@ -31,7 +31,7 @@ class Result:
     needs=("ALARM_REGISTER_1",),
     repeatable=False,
     seconds=30,
-    frames=6,  # association 2, three sets, release
+    frames=ASSOCIATION + 3,  # three sets
     decide=electricity_meter,
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:

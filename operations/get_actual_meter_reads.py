@@ -13,7 +13,7 @@ from operations import Meter, operation
 from operations._cosem_time import instant_of, millis_of, moment_of
 from operations._data import Data
 from operations._errors import MeterRefused, MeterUnusable
-from operations._rules import electricity_meter
+from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Attribute, GetList, Refusal, Steps
 from operations._values import MILLIONTHS, kilowatt_hours, number, scaler_unit
 from schemas.records import CommandHeader, RegisterRead, RegisterReads
@@ -61,7 +61,7 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[R
     needs=("CLOCK", *REGISTERS.values()),
     repeatable=True,
     seconds=60,
-    frames=24,  # association 2, at most 13 attributes one by one or their blocks, release
+    frames=ASSOCIATION + 32,  # at most 13 attributes one by one, or a list in blocks
     decide=electricity_meter,
     reads=reads,
 )

@@ -16,7 +16,7 @@ from operations._cosem_time import millis_of
 from operations._energy_profile import CLOCK_CLASS, STATUS_CLASS, Cell, convert, in_zone, is_electricity, stepper
 from operations._errors import MeterRefused, Rejected
 from operations._profile import Column, CosemObject, ScalerUnit
-from operations._rules import electricity_meter
+from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Get, Range, ReadRows, Steps
 from operations._values import scaler_unit
 from schemas.records import NO_VALUE, CommandHeader, EnergyReads
@@ -111,7 +111,7 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[E
     needs=tuple(_PROFILES.values()),
     repeatable=True,
     seconds=300,
-    frames=400,  # association 2, buffer of 960 rows (some 27 kB) in blocks of 100 bytes, 8 scalers, release
+    frames=ASSOCIATION + 392,  # 960 rows (some 27 kB) in blocks of 90 bytes, 8 scalers
     decide=electricity_meter,
     reads=reads,
 )

@@ -9,7 +9,7 @@ from operations import Meter, operation
 from operations._data import Data
 from operations._describe import describe
 from operations._errors import MeterRefused, Rejected
-from operations._rules import electricity_meter
+from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Attribute, Get, Steps
 
 
@@ -47,7 +47,7 @@ class Result:
     "GetSpecificAttributeValue",
     repeatable=True,
     seconds=120,
-    frames=400,  # association 2, get, release; an object list or a buffer comes in blocks
+    frames=ASSOCIATION + 692,  # an object list, or a buffer of 60 kB, comes in blocks
     decide=electricity_meter,
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:

@@ -10,7 +10,7 @@ from operations import Meter, operation
 from operations._alarms import REGISTERS, Alarm, alarms_of
 from operations._data import Data
 from operations._errors import MeterUnusable
-from operations._rules import electricity_meter
+from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Get, Steps
 from operations._values import number
 
@@ -37,7 +37,7 @@ class Result:
     needs=("ALARM_REGISTER_1",),
     repeatable=True,
     seconds=30,
-    frames=6,  # association 2, three gets, release
+    frames=ASSOCIATION + 3,  # three gets
     decide=electricity_meter,
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:

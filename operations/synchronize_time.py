@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from operations import Meter, operation
 from operations._cosem_time import encode_local
 from operations._data import Data, Tag
-from operations._rules import check_zone, electricity_meter
+from operations._rules import ASSOCIATION, check_zone, electricity_meter
 from operations._steps import Answer, Now, Set, Steps
 from schemas.records import TimeZoneSet
 
@@ -35,7 +35,7 @@ class Result:
     needs=("CLOCK",),
     repeatable=True,  # a repeat sets the time of the repeat
     seconds=30,
-    frames=4,  # association 2, set, release
+    frames=ASSOCIATION + 1,
     decide=electricity_meter,
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:
