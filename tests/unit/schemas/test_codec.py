@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import streams.device.wire  # noqa: F401 - binds the records of the log and the table
 from operations import catalogue
 from schemas import codec
 from schemas.records import CommandHeader, Fault, JobEnded, ResponseHeader, Status, Tick
