@@ -48,6 +48,7 @@ class Feed:
                 "partition.assignment.strategy": "range",
                 "queued.max.messages.kbytes": 16_384,  # each partition
                 "topic.metadata.refresh.interval.ms": 10_000,  # topics may be applied after the sink was started
+                "reconnect.backoff.ms": 250,
                 **settings,
             }
         )
@@ -63,6 +64,11 @@ class Feed:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._held.clear()  # they come again, to whoever owns them then
         log.info("partitions revoked", count=len(partitions))
+
+    @property
+    def joined(self) -> bool:
+        """Whether this member has partitions."""
+        return bool(self._consumer.assignment())
 
     def take(self, records: int, seconds: float, max_bytes: int) -> list[Message]:
         """The next records: at most `records` and about `max_bytes`, those of `seconds` when there are fewer."""
@@ -138,16 +144,17 @@ class Feed:
 class DeadLetters:
     """Where records go that nobody could store: the original bytes, the reason in headers."""
 
-    def __init__(self, bootstrap: str, topic: str = DEAD_LETTERS.name, max_bytes: int = DEAD_LETTERS.max_bytes) -> None:
+    def __init__(self, bootstrap: str, *, topic: str = DEAD_LETTERS.name, **settings: Any) -> None:
         self._topic = topic
-        self._room = max_bytes - ROOM
+        self._room = DEAD_LETTERS.max_bytes - ROOM
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
-                "message.max.bytes": max_bytes,
+                "message.max.bytes": DEAD_LETTERS.max_bytes,
                 "linger.ms": 5,
+                **settings,
             }
         )
 

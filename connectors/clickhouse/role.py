@@ -1,35 +1,40 @@
 """The sink as a role: settings from the environment, logs, probes, and an end in good order.
 
-METERLOG_KAFKA                bootstrap servers
+Beside those of every role (`roles/settings.py`):
+
 METERLOG_CLICKHOUSE           host:port of the native protocol
-METERLOG_CLICKHOUSE_DATABASE  default: default
-METERLOG_CLICKHOUSE_USER, METERLOG_CLICKHOUSE_PASSWORD, METERLOG_CLICKHOUSE_SECURE (1: TLS)
-METERLOG_METRICS_PORT         /metrics, /livez, /readyz; none without it
-METERLOG_SINK_GROUP           consumer group; default: meterlog-sink
-METERLOG_SINK_RECORDS, METERLOG_SINK_SECONDS   when a batch is full; default: 5000 records or 1 second
+METERLOG_CLICKHOUSE_DATABASE  default
+METERLOG_CLICKHOUSE_USER, METERLOG_CLICKHOUSE_PASSWORD
+METERLOG_CLICKHOUSE_SECURE    yes for TLS; no
+METERLOG_SINK_GROUP           consumer group; meterlog-sink
+METERLOG_SINK_RECORDS, METERLOG_SINK_SECONDS   when a batch is full: 5000 records or 1 second
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
 
 from connectors.clickhouse.feed import DeadLetters, Feed
 from connectors.clickhouse.sink import Limits, Sink, Target
+from roles.logs import start_logs
+from roles.probes import Probes
+from roles.settings import RoleSettings, SettingsWrong, number, one_of, read_settings, text, whole
 from schemas import topics
 
 log = structlog.get_logger()
 
+ROLE: Final = "clickhouse-sink"
 CLICKHOUSE_PORT: Final = 9000
-STALLED_SECONDS: Final = 60.0  # longer than any batch takes: the loop hangs
+STALLED_SECONDS: Final = 60.0  # longer than a batch takes
+DEAD_SECONDS: Final = 600.0  # the loop hangs: a new process may do better
 TOPICS: Final = (
     topics.READS_PROFILES,
     topics.READS_REGISTERS,
@@ -39,99 +44,55 @@ TOPICS: Final = (
 )
 
 
-class Misconfigured(Exception):
-    """A setting is missing or makes no sense; names it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the environment says."""
 
-    kafka: str
+    role: RoleSettings
     host: str
     port: int
-    database: str = "default"
-    user: str = "default"
-    password: str = ""
-    secure: bool = False
-    metrics_port: int | None = None
-    group: str = "meterlog-sink"
-    records: int = 5_000
-    seconds: float = 1.0
+    database: str
+    user: str
+    password: str
+    secure: bool
+    group: str
+    records: int
+    seconds: float
 
     @classmethod
-    def read(cls, said: Mapping[str, str]) -> "Settings":
-        """Raises Misconfigured."""
-        kafka, clickhouse = said.get("METERLOG_KAFKA", ""), said.get("METERLOG_CLICKHOUSE", "")
-        for name, value in (("METERLOG_KAFKA", kafka), ("METERLOG_CLICKHOUSE", clickhouse)):
-            if not value:
-                raise Misconfigured(f"{name} is not set: host:port of the server")
-        host, _, port = clickhouse.partition(":")
-        metrics = said.get("METERLOG_METRICS_PORT")
+    def read(cls, said: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises SettingsWrong."""
+        host, _, port = text(said, "METERLOG_CLICKHOUSE", "host:port of ClickHouse").partition(":")
+        if port and not (port.isdigit() and 0 < int(port) < 65_536):
+            raise SettingsWrong(f"METERLOG_CLICKHOUSE: {port!r} is not a port")
         return cls(
-            kafka=kafka,
+            role=read_settings(said),
             host=host,
-            port=_number("METERLOG_CLICKHOUSE", port or CLICKHOUSE_PORT, int, 1, 65_535),
-            database=said.get("METERLOG_CLICKHOUSE_DATABASE", "default"),
-            user=said.get("METERLOG_CLICKHOUSE_USER", "default"),
+            port=int(port or CLICKHOUSE_PORT),
+            database=said.get("METERLOG_CLICKHOUSE_DATABASE") or "default",
+            user=said.get("METERLOG_CLICKHOUSE_USER") or "default",
             password=said.get("METERLOG_CLICKHOUSE_PASSWORD", ""),
-            secure=said.get("METERLOG_CLICKHOUSE_SECURE", "") == "1",
-            metrics_port=_number("METERLOG_METRICS_PORT", metrics, int, 0, 65_535) if metrics else None,
-            group=said.get("METERLOG_SINK_GROUP", "meterlog-sink"),
-            records=_number("METERLOG_SINK_RECORDS", said.get("METERLOG_SINK_RECORDS", 5_000), int, 1, 100_000),
-            seconds=_number("METERLOG_SINK_SECONDS", said.get("METERLOG_SINK_SECONDS", 1.0), float, 0.01, 60.0),
+            secure=one_of(said, "METERLOG_CLICKHOUSE_SECURE", "no", ("yes", "no")) == "yes",
+            group=said.get("METERLOG_SINK_GROUP") or "meterlog-sink",
+            records=whole(said, "METERLOG_SINK_RECORDS", 5_000, 1, 100_000),
+            seconds=number(said, "METERLOG_SINK_SECONDS", 1.0, 0.01, 60.0),
         )
 
 
-def _number(name: str, text: Any, kind: Callable[[Any], Any], low: float, high: float) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        raise Misconfigured(f"{name}: {text!r} is not a number") from None
-    if not low <= value <= high:
-        raise Misconfigured(f"{name}: {text} is not between {low} and {high}")
-    return value
-
-
-def ready(sink: Sink, now: float) -> str | None:
-    """None when the sink makes progress; otherwise what it waits for. `now`: seconds of the monotonic clock."""
+def ready(sink: Sink, now: float) -> tuple[bool, str]:
+    """Whether the sink makes progress, and otherwise what it waits for. `now`: seconds of the monotonic clock."""
     if sink.waiting_for is not None:
-        return sink.waiting_for
+        return False, sink.waiting_for
     if not sink.feed.connected:
-        return "Kafka is away, or the topics are missing (`meterlog topics apply`)"
-    if now - sink.turned_at > STALLED_SECONDS:
-        return f"no batch was finished for {now - sink.turned_at:.0f} s"
-    return None
+        return False, "Kafka is away, or the topics are missing (`meterlog topics apply`)"
+    idle = now - sink.turned_at
+    return idle < STALLED_SECONDS, f"no batch was finished for {idle:.0f} s"
 
 
-def serve(sink: Sink, port: int) -> ThreadingHTTPServer:
-    """`/metrics`, `/livez`, `/readyz` on a thread of their own."""
-
-    class Probes(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
-            elif self.path == "/livez":
-                self._answer(200, b"alive\n")
-            elif self.path == "/readyz":
-                reason = ready(sink, time.monotonic())
-                self._answer(200, b"ready\n") if reason is None else self._answer(503, f"{reason}\n".encode())
-            else:
-                self._answer(404, b"not found: /metrics, /livez, /readyz\n")
-
-        def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """A probe a second is no news."""
-
-    server = ThreadingHTTPServer(("", port), Probes)
-    Thread(target=server.serve_forever, name="probes", daemon=True).start()
-    return server
+def live(sink: Sink, now: float) -> tuple[bool, str]:
+    """Whether the loop still turns; waiting for a server is life. `now` as in `ready`."""
+    idle = now - sink.turned_at
+    return sink.waiting_for is not None or idle < DEAD_SECONDS, f"the loop has not turned for {idle:.0f} s"
 
 
 def sink_of(settings: Settings) -> Sink:
@@ -144,35 +105,36 @@ def sink_of(settings: Settings) -> Sink:
         password=settings.password,
         secure=settings.secure,
     )
-    feed = Feed(settings.kafka, [topic.name for topic in TOPICS], settings.group)
+    further = dict(settings.role.kafka_config)
+    feed = Feed(settings.role.kafka, [topic.name for topic in TOPICS], settings.group, **further)
     limits = Limits(records=settings.records, seconds=settings.seconds)
-    return Sink(feed, target, DeadLetters(settings.kafka), limits)
+    return Sink(feed, target, DeadLetters(settings.role.kafka, **further), limits)
 
 
 def run() -> None:
     """Until TERM or INT: the batch in hand is finished and committed first."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     try:
-        settings = Settings.read(os.environ)
-    except Misconfigured as error:
-        sys.exit(f"clickhouse-sink: {error}")
+        settings = Settings.read()
+    except SettingsWrong as error:
+        sys.exit(f"{ROLE}: {error}")
+    start_logs(ROLE, level=settings.role.log_level, form=settings.role.log_format)
     sink = sink_of(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sink.stop.set())
-    server = None if settings.metrics_port is None else serve(sink, settings.metrics_port)
-    log.info("started", clickhouse=f"{settings.host}:{settings.port}", database=settings.database, group=settings.group)
-    try:
-        sink.run()
-    finally:
-        sink.feed.close()
-        if server is not None:
-            server.shutdown()
+    for number_ in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number_, lambda *_: sink.stop.set())
+    with ExitStack() as ending:
+        if settings.role.metrics_port is not None:
+            probes = Probes(
+                REGISTRY,
+                live=lambda: live(sink, time.monotonic()),
+                ready=lambda: ready(sink, time.monotonic()),
+                host=settings.role.metrics_host,
+                port=settings.role.metrics_port,
+            )
+            ending.enter_context(probes)
+        where = f"{settings.host}:{settings.port}/{settings.database}"
+        log.info("started", clickhouse=where, kafka=settings.role.kafka, group=settings.group)
+        try:
+            sink.run()
+        finally:
+            sink.feed.close()
     log.info("stopped")

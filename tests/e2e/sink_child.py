@@ -9,9 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.e2e.sink_world import World
-
 from connectors.clickhouse.batch import Partition
+from tests.e2e.sink_world import World
 
 
 def main() -> None:

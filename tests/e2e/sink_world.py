@@ -6,15 +6,15 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from clickhouse_driver import Client
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.clickhouse.feed import DeadLetters, Feed
 from connectors.clickhouse.sink import Limits, Sink, Target
 from infra.migrate import migrate
-from schemas import codec
+from schemas import codec, headers
 from schemas.records import NO_VALUE, EnergyReads, RegisterRead, RegisterReads
 
 QUARTER_MS = 900_000
@@ -72,6 +72,14 @@ def registers(device: str, at: str, **values: int | None) -> RegisterReads:
     )
 
 
+class Letter(NamedTuple):
+    """A dead letter."""
+
+    key: bytes
+    value: bytes
+    about: headers.DeadLetter
+
+
 @dataclass(slots=True)
 class World:
     """One test's topics and database."""
@@ -116,7 +124,7 @@ class World:
         return Sink(
             Feed(self.kafka, names, self.group, **{"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500}),
             Target(self.host, self.port, database=self.database),
-            DeadLetters(self.kafka, self.topics["dead"]),
+            DeadLetters(self.kafka, topic=self.topics["dead"]),
             Limits(**{"seconds": 0.3, **limits}),
         )
 
@@ -129,21 +137,22 @@ class World:
         stored, aside = self.ask("SELECT sum(stored), sum(set_aside) FROM sink_totals")[0]
         return int(stored), int(aside)
 
-    def dead(self) -> list[Message]:
+    def dead(self) -> list[Letter]:
         """All dead letters."""
-        consumer = Consumer(
-            {"bootstrap.servers": self.kafka, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
-        )
+        settings = {"bootstrap.servers": self.kafka, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
+        consumer = Consumer(settings)
         consumer.subscribe([self.topics["dead"]])
-        expected, found, until = self._size(self.topics["dead"]), [], time.monotonic() + 30
-        while len(found) < expected and time.monotonic() < until:
-            found += [message for message in consumer.consume(100, 0.5) if message.error() is None]
+        expected, end = self._size(self.topics["dead"]), time.monotonic() + 30
+        found: list[Letter] = []
+        while len(found) < expected and time.monotonic() < end:
+            for message in consumer.consume(100, 0.5):
+                if message.error() is None:
+                    told: Any = message.headers()
+                    found.append(Letter(message.key() or b"", message.value() or b"", headers.dead_letter(told)))
         consumer.close()
         return found
 
     def _size(self, topic: str) -> int:
-        from confluent_kafka import TopicPartition
-
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "sizes"})
         total = 0
         for number in consumer.list_topics(topic, 10).topics[topic].partitions:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.sink_world import World, energy, millis, registers, until
 
 from connectors.clickhouse.role import ready
 from connectors.clickhouse.sink import Sink
 from infra.embedded.clickhouse import ClickHouse
 from infra.embedded.ports import LOOPBACK
-from schemas import codec, headers
+from schemas import codec
+from tests.e2e.sink_world import World, energy, millis, registers, until
 
 Topics = Callable[..., dict[str, str]]
 
@@ -100,7 +100,7 @@ def test_poison_is_set_aside_with_its_reason_and_the_batch_goes_on(world: World)
         until(settled(world))
     assert world.accounted() == (2, len(poison) + 1)
     assert world.ask("SELECT count() FROM energy_reads FINAL") == [(6,)]
-    letters = {message.value(): headers.dead_letter(message.headers()) for message in world.dead()}
+    letters = {letter.value: letter.about for letter in world.dead()}
     assert len(letters) == len(poison) + 1
     for data, reason in poison.items():
         letter = letters[data]
@@ -119,8 +119,8 @@ def test_what_only_the_server_refuses_is_found_by_halving(world: World) -> None:
         until(settled(world))
     assert world.accounted() == (40, 2)
     assert world.ask("SELECT count(), uniqExact(device_id) FROM energy_reads") == [(80, 40)]
-    assert sorted(message.key() for message in world.dead()) == [b"EM0050", b"EM0051"]
-    assert "sane" in headers.dead_letter(world.dead()[0].headers()).reason
+    assert sorted(letter.key for letter in world.dead()) == [b"EM0050", b"EM0051"]
+    assert "sane" in world.dead()[0].about.reason
 
 
 def child(world: World, records: int, *how: str) -> "subprocess.Popen[str]":
@@ -182,15 +182,15 @@ def test_clickhouse_away_is_waited_for_and_said(kafka: str, make_topics: Topics,
         with running(world.sink()) as sink:
             world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1])])
             until(settled(world))
-            assert ready(sink, sink.turned_at) is None
+            assert ready(sink, sink.turned_at)[0]
             engine.kill()
             world.send("profiles", [energy("EM0002", "2026-11-01T00:15", [n]) for n in range(50)])
             until(lambda: sink.waiting_for is not None)
-            assert f"{LOOPBACK}:{engine.port} is away" in (ready(sink, sink.turned_at) or "")
+            assert f"{LOOPBACK}:{engine.port} is away" in ready(sink, sink.turned_at)[1]
             engine.start()
             engine.wait_ready()
             until(lambda: world.accounted() == (51, 0), 40)
-            until(lambda: ready(sink, sink.turned_at) is None)
+            until(lambda: ready(sink, sink.turned_at)[0])
         assert world.ask("SELECT count() FROM energy_reads FINAL") == [(2,)]
     finally:
         engine.stop()

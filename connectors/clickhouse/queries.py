@@ -1,0 +1,182 @@
+"""What the faces and the demo read from ClickHouse. Answers are plain values; parameters are escaped by the driver."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import date
+from types import TracebackType
+from typing import Any, Final, Self
+
+from clickhouse_driver import Client
+from clickhouse_driver.errors import Error, ServerException
+
+Found = dict[str, Any]
+
+UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
+COUNTED: Final = (
+    "energy_reads",
+    "register_reads",
+    "responses",
+    "large_results",
+    "device_events",
+    "device_registrations",
+)
+
+
+class QueryFailed(Exception):
+    """ClickHouse cannot be reached, or refuses; says what to do."""
+
+
+class Queries:
+    """Questions to one server, over one connection opened when needed. `connection` goes to the driver (user ...).
+
+    Every method raises QueryFailed.
+    """
+
+    def __init__(self, host: str, port: int, *, database: str = "default", **connection: Any) -> None:
+        self._where = f"{host}:{port}"
+        self._client = Client(
+            host, port=port, database=database, client_name="meterlog", connect_timeout=5, **connection
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connection go; the next question opens another."""
+        self._client.disconnect()
+
+    def rows_by_table(self) -> dict[str, int]:
+        """Rows of each table, each counted once however often it was delivered."""
+        each = (f"SELECT '{table}' AS name, count() AS rows FROM {table} FINAL" for table in COUNTED)  # noqa: S608
+        return {row["name"]: row["rows"] for row in self._ask(" UNION ALL ".join(each) + " ORDER BY name")}
+
+    def sink_totals(self) -> dict[str, dict[str, int]]:
+        """By topic: records stored, and set aside. Together they are what was produced."""
+        query = "SELECT topic, sum(stored) AS stored, sum(set_aside) AS aside FROM sink_totals GROUP BY topic"
+        return {row["topic"]: {"stored": row["stored"], "set_aside": row["aside"]} for row in self._ask(query)}
+
+    def load_curve(self, day: date, zone: str = "UTC") -> list[Found]:
+        """The fleet's load of a local day by quarter-hour: interval_start, meters, kWh and kW each way."""
+        query = "SELECT * FROM load_curve(day = %(day)s, zone = %(zone)s) ORDER BY interval_start"
+        return self._ask(query, {"day": day.isoformat(), "zone": zone})
+
+    def completeness(self, first: date, last: date, zone: str = "UTC") -> list[Found]:
+        """By local day, both included: devices, complete ones, rows expected and present, percent."""
+        query = """
+            SELECT day, count() AS devices, countIf(missing = 0) AS complete, sum(expected) AS expected,
+                sum(present) AS present, round(100 * least(present / expected, 1), 2) AS percent
+            FROM completeness(zone = %(zone)s, from_day = %(first)s, to_day = %(last)s)
+            GROUP BY day ORDER BY day"""
+        return self._ask(query, {"first": first.isoformat(), "last": last.isoformat(), "zone": zone})
+
+    def incomplete(self, day: date, zone: str = "UTC", *, limit: int = 50) -> list[Found]:
+        """Devices with rows missing on a local day, the worst first."""
+        query = """
+            SELECT device_id, expected, present, missing, flagged
+            FROM completeness(zone = %(zone)s, from_day = %(day)s, to_day = %(day)s)
+            WHERE missing > 0 ORDER BY missing DESC, device_id LIMIT %(limit)s"""
+        return self._ask(query, {"day": day.isoformat(), "zone": zone, "limit": limit})
+
+    def meter_day(self, device_id: str, day: date, zone: str = "UTC") -> list[Found]:
+        """One meter's quarter-hours of a local day, with what was used in each and the flags of their status."""
+        query = """
+            SELECT toDateTime(interval_start, %(zone)s) AS interval_start, imported_kwh, exported_kwh, quality,
+                status_flags
+            FROM interval_consumption
+            WHERE device_id = %(device)s
+                AND interval_start >= toDateTime(toDate(%(day)s), %(zone)s)
+                AND interval_start < toDateTime(toDate(%(day)s) + 1, %(zone)s)
+            ORDER BY interval_start"""
+        return self._ask(query, {"device": device_id, "day": day.isoformat(), "zone": zone})
+
+    def slowest_commands(self, limit: int = 10) -> list[Found]:
+        """Commands that took longest from arrival to outcome."""
+        query = """
+            SELECT toString(correlation_id) AS correlation_id, device_id, operation, status, fault_name, attempts,
+                seconds
+            FROM command_durations ORDER BY seconds DESC LIMIT %(limit)s"""
+        return self._ask(query, {"limit": limit})
+
+    def outcomes(self) -> list[Found]:
+        """By operation and status: how many, and seconds at the median and the 99th percentile."""
+        query = """
+            SELECT operation, status, count() AS commands, round(quantile(0.5)(seconds), 3) AS median_seconds,
+                round(quantile(0.99)(seconds), 3) AS p99_seconds
+            FROM command_durations GROUP BY operation, status ORDER BY operation, status"""
+        return self._ask(query)
+
+    def devices(self, *, like: str | None = None, limit: int = 50) -> list[Found]:
+        """Registered devices by identification; `like`: only those that contain this text, whatever the case."""
+        where = "WHERE positionCaseInsensitive(device_id, %(like)s) > 0" if like else ""
+        query = f"SELECT * FROM devices {where} ORDER BY device_id LIMIT %(limit)s"  # noqa: S608 - text of our own
+        return self._ask(query, {"like": like or "", "limit": limit})
+
+    def device(self, device_id: str) -> Found | None:
+        """One device: its registration, latest reads and latest commands. None when it is not registered."""
+        found = self._ask("SELECT * FROM devices WHERE device_id = %(device)s", {"device": device_id})
+        if not found:
+            return None
+        reads = """
+            SELECT quantity, value, unit, captured_at FROM latest_reads
+            WHERE device_id = %(device)s ORDER BY quantity"""
+        commands = """
+            SELECT toString(correlation_id) AS correlation_id, operation, status, fault_name, attempts, settled_at,
+                seconds
+            FROM command_durations WHERE device_id = %(device)s ORDER BY settled_at DESC LIMIT 20"""
+        return {
+            **found[0],
+            "latest_reads": self._ask(reads, {"device": device_id}),
+            "latest_commands": self._ask(commands, {"device": device_id}),
+        }
+
+    def events(self, device_id: str, limit: int = 100) -> list[Found]:
+        """The latest events of a device's log, newest first."""
+        query = """
+            SELECT at, version, kind, cause, detail FROM device_events FINAL
+            WHERE device_id = %(device)s ORDER BY at DESC, version DESC, number DESC LIMIT %(limit)s"""
+        return self._ask(query, {"device": device_id, "limit": limit})
+
+    def response(self, correlation_id: str) -> Found | None:
+        """The first outcome told of a command, with its result as JSON text. None when it is not known."""
+        try:
+            where, named = "correlation_id = %(id)s", str(uuid.UUID(correlation_id))
+        except ValueError:
+            where, named = "correlation_text = %(id)s", correlation_id
+        query = f"""
+            SELECT * EXCEPT (topic_partition, topic_offset) REPLACE (toString(correlation_id) AS correlation_id)
+            FROM responses FINAL WHERE {where}
+            ORDER BY repeated, settled_at, topic_offset LIMIT 1"""  # noqa: S608 - text of our own
+        found = self._ask(query, {"id": named})
+        if not found:
+            return None
+        if found[0]["large_result"]:
+            large = self._ask("SELECT result FROM large_results FINAL WHERE correlation_id = %(id)s", {"id": named})
+            found[0]["result"] = large[0]["result"] if large else ""
+        return found[0]
+
+    def set_aside(self, limit: int = 50) -> list[Found]:
+        """Records the sink could not store, newest first, and why."""
+        query = """
+            SELECT at, topic, partition, offset, device_id, reason
+            FROM set_aside FINAL ORDER BY at DESC, topic, partition, offset LIMIT %(limit)s"""
+        return self._ask(query, {"limit": limit})
+
+    def _ask(self, query: str, values: Mapping[str, Any] | None = None) -> list[Found]:
+        try:
+            rows, columns = self._client.execute(query, dict(values) if values else None, with_column_types=True)
+        except (Error, OSError, EOFError) as error:
+            self._client.disconnect()
+            raise QueryFailed(self._told(error)) from error
+        names = [name for name, _ in columns]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _told(self, error: Exception) -> str:
+        if not isinstance(error, ServerException):
+            return f"ClickHouse at {self._where} cannot be reached: {error}"
+        reason = str(error.message).split(" Stack trace:", 1)[0][:300]
+        if error.code in {UNKNOWN_DATABASE, UNKNOWN_TABLE}:
+            return f"ClickHouse at {self._where} lacks a table (`meterlog migrate` creates them): {reason}"
+        return f"ClickHouse at {self._where} refuses, code {error.code}: {reason}"
