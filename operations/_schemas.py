@@ -32,7 +32,7 @@ import schemas
 from operations import Operation, catalogue
 from operations._schema_docs import about, field_comments
 from schemas import asyncapi, compatibility, records
-from schemas._convert import DECIMAL_PRECISION, DECIMAL_SCALE, EPOCH, bytes_of, millis_of
+from schemas._logical import DECIMAL_PRECISION, DECIMAL_SCALE, EPOCH, bytes_of, millis_of
 
 AVRO = Path(schemas.__file__).parent / "avro"
 RELEASED = Path(schemas.__file__).parent / "released"

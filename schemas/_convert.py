@@ -12,22 +12,16 @@ Arrays come out as tuples. In a union fastavro is told the branch: left alone it
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
 from operator import attrgetter
 from typing import Any
 
 from schemas._avsc import NAMED, Json, Names
+from schemas._logical import READERS, TYPES, WRITERS
 
 Change = Callable[[Any], Any]
 Classes = Mapping[str, type]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
-DECIMAL_PRECISION, DECIMAL_SCALE = 24, 6
-_EXACT = Context(prec=DECIMAL_PRECISION, traps=[Inexact, InvalidOperation])
-_DECIMAL_BYTES = 11  # 24 digits and a sign
 _OF_TYPE = {bool: "boolean", float: "double", str: "string", bytes: "bytes"}
 
 
@@ -41,7 +35,7 @@ def writer(schema: Json, names: Names, classes: Classes, *, rich: bool = True) -
     if isinstance(kind, dict | list):
         return writer(kind, names, classes, rich=rich)
     if rich and "logicalType" in schema:
-        return _LOGICAL_WRITERS.get(schema["logicalType"])
+        return WRITERS.get(schema["logicalType"])
     if kind == "record":
         cls = _class(schema, classes, rich)
         return _open_writer(schema, names, classes) if cls is None else _bound_writer(schema, names, classes, cls)
@@ -66,7 +60,7 @@ def reader(schema: Json, names: Names, classes: Classes, *, rich: bool = True) -
     if isinstance(kind, dict | list):
         return reader(kind, names, classes, rich=rich)
     if rich and "logicalType" in schema:
-        return _LOGICAL_READERS.get(schema["logicalType"])
+        return READERS.get(schema["logicalType"])
     if kind == "record":
         return _record_reader(schema, names, classes, _class(schema, classes, rich))
     if kind == "array":
@@ -220,8 +214,8 @@ def _optional(name: str, change: Change) -> Change:
 def _types_of(branch: Json, names: Names, classes: Classes, rich: bool) -> tuple[type, ...]:
     """Python types that a branch of a union takes."""
     kind = _kind(branch, names)
-    if rich and isinstance(branch, dict) and branch.get("logicalType") in _LOGICAL_TYPES:
-        return (_LOGICAL_TYPES[branch["logicalType"]],)
+    if rich and isinstance(branch, dict) and branch.get("logicalType") in TYPES:
+        return (TYPES[branch["logicalType"]],)
     if kind in {"record", "enum"}:
         full = branch if isinstance(branch, str) else branch["name"]
         return (classes[full],) if full in classes else ()
@@ -281,51 +275,3 @@ _READ_AS: dict[str, tuple[type, ...]] = {
 
 def _symbol(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
-
-
-def millis_of(moment: Any) -> int:
-    """Milliseconds since 1970 of an aware datetime; an int is taken to be that already. Raises ValueError for a naive
-    one.
-    """
-    if isinstance(moment, int):
-        return moment
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment} has no time zone")
-    return int((moment - EPOCH) // MILLISECOND)
-
-
-def moment_of(millis: int) -> datetime:
-    """The datetime, in UTC. Raises OverflowError outside the years 1 to 9999."""
-    return EPOCH + timedelta(milliseconds=millis)
-
-
-def bytes_of(number: Decimal | int) -> bytes:
-    """A decimal of scale 6 as the two's-complement big-endian bytes of Avro. Raises ValueError when it does not fit
-    exactly.
-    """
-    try:
-        unscaled = _EXACT.quantize(Decimal(number), Decimal(1).scaleb(-DECIMAL_SCALE))
-    except (Inexact, InvalidOperation):
-        raise ValueError(f"{number} has more than {DECIMAL_PRECISION} digits, or {DECIMAL_SCALE} decimals") from None
-    count = int(unscaled.scaleb(DECIMAL_SCALE, _EXACT))
-    return count.to_bytes((count + (count < 0)).bit_length() // 8 + 1, "big", signed=True)
-
-
-def decimal_of(data: bytes) -> Decimal:
-    """The Decimal of Avro's bytes, scale 6. Raises ValueError when it has more digits than the schema says."""
-    if not 0 < len(data) <= _DECIMAL_BYTES:
-        raise ValueError(f"a decimal of {len(data)} bytes")
-    return _EXACT.scaleb(Decimal(int.from_bytes(data, "big", signed=True)), -DECIMAL_SCALE)
-
-
-def _days(day: date) -> int:
-    return (day - EPOCH.date()).days
-
-
-def _day(days: int) -> date:
-    return EPOCH.date() + timedelta(days=days)
-
-
-_LOGICAL_TYPES: dict[str, type] = {"timestamp-millis": datetime, "date": date, "decimal": Decimal}
-_LOGICAL_WRITERS: dict[str, Change] = {"timestamp-millis": millis_of, "date": _days, "decimal": bytes_of}
-_LOGICAL_READERS: dict[str, Change] = {"timestamp-millis": moment_of, "date": _day, "decimal": decimal_of}
