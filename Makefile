@@ -31,6 +31,7 @@ check: setup ## style, types, import rules, fresh generated files
 	$(BIN)/python -m operations._schemas --check
 
 test: setup ## every test, against containers if an engine answers, else against the embedded stack (TESTS=path for some)
+	@$(BIN)/python -m infra.embedded.warmth
 	$(BIN)/pytest $(TESTS)
 
 demo: setup ## one night of 200 simulated meters, from nothing to SQL (STAY=1 keeps it running)

@@ -65,5 +65,5 @@ def run_task(task: Task, environment: Mapping[str, str], folder: Path, logs: Pat
     finally:
         child.stop()
     if code != 0:
-        why = f"took longer than {task.seconds:.0f} s" if code is None else f"ended with exit code {code}"
+        why = f"took longer than {task.seconds:g} s" if code is None else f"ended with exit code {code}"
         raise RoleFailed(f"{task.name} {why}; the end of {log}:\n{child.tail()}")

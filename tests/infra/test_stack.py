@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from infra.embedded import folder, remote
 from infra.embedded.errors import DataFolderInUse, DataFolderUnusable, PortTaken, RoleFailed
+from infra.embedded.process import run_task
 from infra.embedded.roles import Role, Task
 from infra.embedded.supervisor import Ports, Stack
 
@@ -131,20 +132,23 @@ def test_down_stops_a_stack_of_another_process(tmp_path: Path) -> None:
 
 
 def test_a_role_that_never_gets_ready_ends_the_start_with_its_own_words(tmp_path: Path) -> None:
-    dying = Role("dying", (*TOY.argv, "die"))
     said: list[str] = []
+    stack = Stack(tmp_path, roles=[Role("dying", (*TOY.argv, "die"))], tasks=[], announce=said.append)
     with pytest.raises(RoleFailed, match=r"(?s)dying died 3 times before.*exit code 3.*a broken setting"):
-        Stack(tmp_path, roles=[dying], tasks=[], announce=said.append).start()
+        stack.start()
     assert [line for line in said if line.startswith("dying died: exit code 3; starting it again in 1 s")]
+    assert stack.kafka.pid and not psutil.pid_exists(stack.kafka.pid)
+    assert stack.clickhouse.pid and not psutil.pid_exists(stack.clickhouse.pid)
+    folder.take(tmp_path).close()  # its lock is free again
 
 
 def test_a_failed_task_is_quoted(tmp_path: Path) -> None:
-    task = Task("migrate", (sys.executable, "-c", "raise SystemExit('no such column')"))
-    stack = Stack(tmp_path, roles=[TOY], tasks=[task], announce=lambda _: None)
-    with pytest.raises(RoleFailed, match=r"(?s)migrate ended with exit code 1.*no such column"):
-        stack.start()
-    assert not psutil.pid_exists(stack.kafka.pid) and not psutil.pid_exists(stack.clickhouse.pid)
-    folder.take(tmp_path).close()
+    failing = Task("migrate", (sys.executable, "-c", "raise SystemExit('no such column')"))
+    with pytest.raises(RoleFailed, match=r"(?s)migrate ended with exit code 1; .*no such column"):
+        run_task(failing, {}, tmp_path, tmp_path / "logs")
+    endless = Task("topics", (sys.executable, "-c", "import time; time.sleep(60)"), seconds=0.2)
+    with pytest.raises(RoleFailed, match="topics took longer than 0.2 s"):
+        run_task(endless, {}, tmp_path, tmp_path / "logs")
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
