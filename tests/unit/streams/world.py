@@ -103,7 +103,7 @@ def ended(job: Job, *outcomes: CommandEnded, at: int = NOON, reached: bool = Tru
 
 def succeeded(correlation_id: str, operation: str = "SynchronizeTime") -> CommandEnded:
     facts = (DeviceRegistered(REGISTRATION),) if operation == "AddDevice" else ()
-    result = b"\x00" if operation == "AddDevice" else b""
+    result = {"AddDevice": b"\x00", "SynchronizeTime": b""}.get(operation)  # no keys; no fields
     return CommandEnded(correlation_id, Ended.SUCCESSFUL, result=result, facts=facts)
 
 
