@@ -29,6 +29,10 @@ block transfer is inside.
 AccessRefused, ExceptionResponse and ServiceError leave the association usable; after a RemoteProtocolError or
 AssociationRefused it is dead. All errors: `errors.py`.
 
+Frames, as invocation counters count them: opening by HLS5 takes three (initiate request, the GMAC of the challenge
+answer, the action that carries it), every other ciphered opening one, each request one, each further block asked for or
+sent one, and the release one. Counters of an association that failed half way count as used.
+
 The server, for the simulator. Settings are shared by all meters, `MeterSecurity` is one a meter and outlives its
 associations, a `ServerAssociation` is one a connection. `ObjectAccess` is the meter's objects: get answers a Data,
 already encoded A-XDR bytes, or a result code (int); set a code; action a code, or a pair of code and Data, bytes or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -171,6 +172,24 @@ def test_a_forged_counter_does_not_raise_the_accepted_one() -> None:
     request[11] = 0x7F
     assert joined.server.receive(bytes(request))[8:] == bytes.fromhex("D80105")
     assert joined.security.accepted == before
+
+
+@pytest.mark.parametrize("control", [0x10, 0x20])
+def test_a_downgraded_request(control: int) -> None:
+    joined = Joined(server={"bad_key": OnRefusal.REJECT}).opened()
+    plain = apdus.SetRequestNormal(0xC1, NOTE, axdr.encode(axdr.octet_string(bytes(20)))).encode()
+    content = KEYS.protect(CLIENT_TITLE, 500, plain, control)
+    answer = joined.server.receive(wrap(1, 1, b"\xc9" + axdr.encode_length(len(content)) + content))
+    assert answer[8:] == bytes.fromhex("D80105")
+    assert joined.objects.written == []
+
+
+def test_an_association_is_small() -> None:
+    servers = Joined().server, Joined().opened().server
+    for server in servers:
+        own = [server, server.services, server._reader]
+        assert sum(sys.getsizeof(part) for part in own) < 600
+        assert not any(hasattr(part, "__dict__") for part in own)
 
 
 def test_plain_requests_on_a_ciphered_association() -> None:

@@ -14,6 +14,10 @@ def test_the_header_of_the_public_client() -> None:
     assert wrap(0x10, 1, b"\xc0").hex() == "0001001000010001c0"
 
 
+def test_the_header_of_a_push() -> None:
+    assert wrap(1, 0x66, bytes(40))[:8] == bytes.fromhex("0001 0001 0066 0028")  # meter-model 14.2
+
+
 @given(st.lists(st.binary(max_size=30), max_size=5), st.integers(1, 20))
 def test_any_cut_gives_the_same_wpdus(apdus: list[bytes], size: int) -> None:
     stream = b"".join(wrap(1, 16, apdu) for apdu in apdus)
