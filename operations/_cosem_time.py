@@ -18,6 +18,7 @@ NO_DEVIATION: Final = -0x8000
 MAX_DEVIATION: Final = 720
 ANY: Final = 0xFF
 ANY_YEAR: Final = 0xFFFF
+YEARS: Final = range(1900, 9999)  # a deviation must not lead out of what datetime knows
 DAYLIGHT_SAVING: Final = 0x80  # clock status
 
 _PARTS: Final = Struct(">HBBBBBBBhB")
@@ -75,6 +76,8 @@ def instant(octets: bytes) -> int | None:
     if hour > 23 or minute > 59 or second > 59 or hundredths > 99:
         raise MeterUnusable(f"date-time {octets.hex()}: no such time of day")
     try:
+        if year not in YEARS:
+            raise ValueError(year)
         days = date(year, month, day).toordinal() - _EPOCH_DAY
     except ValueError:
         raise MeterUnusable(f"date-time {octets.hex()}: no such day") from None

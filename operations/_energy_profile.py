@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo
 from operations._cosem_time import instant, instant_of, millis_of, moment_of
 from operations._errors import MeterUnusable
 from operations._profile import Column, ScalerUnit
-from operations._values import KILO, MILLIONTHS, check_watt_hours
+from operations._values import Millionths
 
 CLOCK_CLASS: Final = 8
 STATUS_CLASS: Final = 1
 ELECTRICITY: Final = 1  # value group A
 _ONLY_BYTES: Final = {bytes}
-_ONLY_INT: Final = {int}
 
 Cell = Any  # int, bytes, None, or Data
 Step = Callable[[int], int]
@@ -55,10 +54,10 @@ def convert(
 
     `scalings`: scaler_unit of the register columns that are wanted, by tag. `step`: the time one period after a time,
     for rows without one. `repeats`: the meter sends null-data for a value like the one above (meter-model 11), so
-    null-data is not a missing value. Raises MeterUnusable: a row of another width, a cell of another type, a unit other
-    than Wh, a value finer than a millionth.
+    null-data is not a missing value. Raises MeterUnusable: a row of another width, a cell of another type, and what
+    `Millionths` raises.
     """
-    factors = {tag: _factor(scaling, tag) for tag, scaling in scalings.items()}
+    millionths = {tag: Millionths(scaling, tag) for tag, scaling in scalings.items()}
     try:
         turned: Iterable[Sequence[Cell]] = zip(*rows, strict=True) if rows else [()] * len(columns)
         cells = dict(zip(columns, turned, strict=True))
@@ -70,7 +69,7 @@ def convert(
     if repeats:
         cells = {column: _repeated(each) for column, each in cells.items()}
     statuses = next((_statuses(cells[column]) for column in columns if column.class_id == STATUS_CLASS), ())
-    values = {c.tag: _values(cells[c], factors[c.tag], c.tag) for c in columns if c.tag in factors}
+    values = {c.tag: millionths[c.tag].column(cells[c]) for c in columns if c.tag in millionths}
     if keep is None:
         return Rows(tuple(times), tuple(statuses), {tag: tuple(column) for tag, column in values.items()})
     return Rows(
@@ -107,13 +106,6 @@ def in_zone(moment: datetime, time_zone: str | None) -> datetime:
     return moment.astimezone(ZoneInfo(time_zone) if time_zone else UTC)
 
 
-def _factor(scaling: ScalerUnit, tag: str) -> tuple[int, int]:
-    """Raw value to millionths of a kWh, as multiplier and divisor."""
-    check_watt_hours(scaling, tag)
-    exponent = scaling.scaler + MILLIONTHS - KILO
-    return (10**exponent, 1) if exponent >= 0 else (1, 10**-exponent)
-
-
 def _times(clock: Sequence[Cell], step: Step) -> list[int | None]:
     """Each row's time; None for rows before the first that has one."""
     if set(map(type, clock)) <= _ONLY_BYTES:
@@ -125,7 +117,10 @@ def _times(clock: Sequence[Cell], step: Step) -> list[int | None]:
     previous: int | None = None
     for row, time in enumerate(times):
         if time is None and previous is not None:
-            times[row] = time = step(previous)
+            try:
+                times[row] = time = step(previous)
+            except (OverflowError, ValueError):
+                raise MeterUnusable(f"clock of a row: no period comes after {previous}") from None
         previous = time
     return times
 
@@ -154,19 +149,3 @@ def _statuses(column: Sequence[Cell]) -> Sequence[int | None]:
         if cell is not None and not (type(cell) is int and 0 <= cell < 256):
             raise MeterUnusable(f"status of a row: {cell!r} is no byte")
     return column
-
-
-def _values(column: Sequence[Cell], factor: tuple[int, int], tag: str) -> Sequence[int | None]:
-    multiplier, divisor = factor
-    if divisor == 1 and set(map(type, column)) <= _ONLY_INT:
-        return [value * multiplier for value in column]
-    return [None if value is None else _value(value, multiplier, divisor, tag) for value in column]
-
-
-def _value(value: Cell, multiplier: int, divisor: int, tag: str) -> int:
-    if type(value) is not int:
-        raise MeterUnusable(f"{tag}: {value!r} in a row is no number")
-    scaled, rest = divmod(value * multiplier, divisor)
-    if rest:
-        raise MeterUnusable(f"{tag}: {value} is finer than a millionth of a kWh")
-    return scaled

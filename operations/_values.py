@@ -1,16 +1,18 @@
 """Numbers and scalers out of meters' answers: what is not of the expected type is unusable, never guessed."""
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from operations._data import Data, Tag
 from operations._errors import MeterUnusable
 from operations._profile import ScalerUnit
 
 WATT_HOUR: Final = 30
-CUBIC_METRE: Final = (13, 14)
 MILLIONTHS: Final = 6
 KILO: Final = 3
+LARGEST: Final = (1 << 63) - 1
+_ONLY_INT: Final = {int}
 
 _NUMBERS: Final = frozenset(
     {
@@ -50,11 +52,42 @@ def scaler_unit(data: Data, what: str) -> ScalerUnit:
 
 
 def kilowatt_hours(raw: int, scaling: ScalerUnit, what: str) -> Decimal:
-    """raw x 10^scaler watt-hours, exact, in kWh. Raises MeterUnusable for another unit (operations-reading 1.5)."""
-    check_watt_hours(scaling, what)
-    return Decimal(raw).scaleb(scaling.scaler - KILO)
+    """raw x 10^scaler watt-hours, exact, in kWh. Raises MeterUnusable as `Millionths` does."""
+    return Decimal(Millionths(scaling, what).of(raw)).scaleb(-MILLIONTHS)
 
 
-def check_watt_hours(scaling: ScalerUnit, what: str) -> None:
-    if scaling.unit != WATT_HOUR:
-        raise MeterUnusable(f"{what}: unit {scaling.unit} is not supported in a meter read, 30 (Wh) is wanted")
+class Millionths:
+    """From a register's raw values to millionths of a kWh: what results and read records hold, exactly.
+
+    Raises MeterUnusable for another unit than Wh (operations-reading 1.5), for a value that is no whole number of
+    millionths, and for one beyond 63 bits.
+    """
+
+    __slots__ = ("_divisor", "_multiplier", "_what")
+
+    def __init__(self, scaling: ScalerUnit, what: str) -> None:
+        if scaling.unit != WATT_HOUR:
+            raise MeterUnusable(f"{what}: unit {scaling.unit} is not supported in a meter read, 30 (Wh) is wanted")
+        exponent = scaling.scaler + MILLIONTHS - KILO
+        self._multiplier: int = 10 ** max(exponent, 0)
+        self._divisor: int = 10 ** max(-exponent, 0)
+        self._what = what
+
+    def of(self, raw: object) -> int:
+        """One value."""
+        if not isinstance(raw, int) or isinstance(raw, bool):
+            raise MeterUnusable(f"{self._what}: {raw!r} is no number")
+        scaled, rest = divmod(raw * self._multiplier, self._divisor)
+        if rest:
+            raise MeterUnusable(f"{self._what}: {raw} is finer than a millionth of a kWh")
+        if not -LARGEST <= scaled <= LARGEST:
+            raise MeterUnusable(f"{self._what}: {raw} is more than 63 bits of millionths of a kWh")
+        return scaled
+
+    def column(self, raw: Sequence[Any]) -> list[int | None]:
+        """Many values; None stays None."""
+        if self._divisor == 1 and set(map(type, raw)) == _ONLY_INT:
+            multiplier = self._multiplier
+            if max(raw) * multiplier <= LARGEST and min(raw) * multiplier >= -LARGEST:
+                return [value * multiplier for value in raw]
+        return [None if value is None else self.of(value) for value in raw]

@@ -2,10 +2,12 @@
 
 from array import array
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operations import Meter, catalogue
 from operations._data import Data, Tag
@@ -240,6 +242,60 @@ def test_finer_than_a_millionth_is_exact_or_unusable() -> None:
 def test_a_scaler_nobody_can_use(scaling: Data) -> None:
     with pytest.raises(MeterUnusable):
         play(NAME, asked("INTERVAL"), meter_of("SMR", "5.0.0"), played([], scaling).answer)
+
+
+@pytest.mark.parametrize(("scaler", "value"), [(0, 1 << 63), (127, 1), (3, (1 << 63) // 10**6 + 1), (0, -(1 << 62))])
+def test_more_than_63_bits_are_unusable(scaler: int, value: int) -> None:
+    scaling = Data(Tag.STRUCTURE, (Data(Tag.INTEGER, scaler), Data(Tag.ENUMERATE, 30)))
+    meter = played([row("INTERVAL", ("SMR", "5.0.0"), clock(utc("2019-01-05")), value)], scaling)
+    with pytest.raises(MeterUnusable, match="63 bits"):
+        play(NAME, asked("INTERVAL"), meter_of("SMR", "5.0.0"), meter.answer)
+
+
+def test_months_beyond_the_calendar_are_unusable() -> None:
+    rows = [row("MONTHLY", ("SMR", "5.0.0"), None, 1) for _ in range(30)]
+    rows[0] = row("MONTHLY", ("SMR", "5.0.0"), clock(utc("9998-12-01")), 1)
+    with pytest.raises(MeterUnusable, match="no period comes after"):
+        play(NAME, asked("MONTHLY"), meter_of("SMR", "5.0.0"), played(rows).answer)
+
+
+_cells = st.one_of(
+    st.none(),
+    st.integers(-(1 << 63), (1 << 64) - 1),
+    st.booleans(),
+    st.floats(),
+    st.binary(min_size=12, max_size=12),
+    st.binary(max_size=14),
+    st.builds(Data, st.integers(0, 30), st.none() | st.integers() | st.binary()),
+)
+_clocks = st.datetimes(timezones=st.just(UTC), min_value=datetime(1971, 1, 1)).map(clock) | _cells  # noqa: DTZ001
+_rows = st.lists(st.tuples(_clocks, _cells, _cells, _cells) | st.lists(_cells).map(tuple), max_size=8)
+
+
+@given(_rows, st.sampled_from(["INTERVAL", "DAILY", "MONTHLY"]), st.integers(-128, 127))
+def test_any_rows_are_columns_of_one_length_or_unusable(rows: list[Any], period: str, scaler: int) -> None:
+    scaling = Data(Tag.STRUCTURE, (Data(Tag.INTEGER, scaler), Data(Tag.ENUMERATE, 30)))
+    request = asked(period, "1971-01-01", "9998-01-01")
+    try:
+        result = play(NAME, request, meter_of("SMR", "5.0.0", time_zone=AMSTERDAM), played(rows, scaling).answer).result
+    except MeterUnusable:
+        return
+    columns = [*_rates(result), result.active_energy_import, result.active_energy_export, result.amr_profile_statuses]
+    assert {len(column) for column in columns} <= {0, len(result.log_times)}
+    _records(result)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 255), st.integers(0, 1 << 32), st.integers(0, 1 << 32)), min_size=1, max_size=40),
+    st.integers(0, 400_000),
+)
+def test_a_compressed_clock_says_the_same(values: list[tuple[int, int, int]], quarter: int) -> None:
+    start = utc("2024-01-01") + timedelta(minutes=15 * quarter)
+    whole = [(clock(start + timedelta(minutes=15 * n), AMSTERDAM), *each) for n, each in enumerate(values)]
+    compressed = [whole[0], *((None, *each) for each in values[1:])]
+    request = asked("INTERVAL", "2024-01-01", "2050-01-01")
+    meter = meter_of("SMR", "5.0.0", time_zone=AMSTERDAM)
+    assert play(NAME, request, meter, played(whole).answer) == play(NAME, request, meter, played(compressed).answer)
 
 
 def test_missing_values_and_statuses() -> None:
