@@ -6,7 +6,7 @@ Two needs Faust does not serve: a table record costs it a task and a future each
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -82,7 +82,7 @@ class TableReader:
 
     def _read(self, consumer: Consumer, end: int, values: dict[bytes, bytes], cancelled: Callable[[], bool]) -> bool:
         while not cancelled():
-            for message in consumer.consume(_AT_ONCE, timeout=0.2):
+            for message in consumer.consume(_AT_ONCE, timeout=0.05):
                 error = message.error()
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
@@ -119,13 +119,26 @@ class Guard:
         self._settings = settings
         self._consumer: Consumer | None = None
 
-    def first_record(self, topic: str, partition: int, start: int, end: int) -> int | None:
-        """Offset of the first committed record in [start, end), or None if there is none.
+    def check(self, topic: str, partition: int, jumps: Sequence[tuple[int, int]]) -> int:
+        """Number of offsets rightly passed over in the jumps of a partition: (expected, arrived) pairs in rising order.
 
-        Raises TimeoutError when the broker does not tell in time, KafkaException when it cannot.
+        One read over the whole span, however many jumps: an upstream with transactions leaves one after each. Raises
+        Lost for a committed record in a jump, TimeoutError when the broker does not tell in time, KafkaException when
+        it cannot.
         """
+        pending = iter(jumps)
+        expected, arrived = next(pending)
+        for offset in self._offsets(topic, partition, expected, jumps[-1][1]):
+            while offset >= arrived:
+                expected, arrived = next(pending)  # there is one: the read ends before the last arrived
+            if offset >= expected:
+                raise Lost(f"{topic}/{partition}: input {offset} never arrived; expected {expected}, got {arrived}")
+        return sum(arrived - expected for expected, arrived in jumps)
+
+    def _offsets(self, topic: str, partition: int, start: int, end: int) -> Iterator[int]:
+        """Offsets of the committed records in [start, end)."""
         if start >= end:
-            return None
+            return
         if self._consumer is None:
             self._consumer = _consumer(self._settings, "guard")
         consumer = self._consumer
@@ -134,7 +147,7 @@ class Guard:
         try:
             while True:
                 # record by record: consume() would wait for its whole time-out
-                message = consumer.poll(limit - time.monotonic())
+                message = consumer.poll(max(0.0, limit - time.monotonic()))
                 if message is None:
                     if time.monotonic() >= limit:
                         raise TimeoutError(f"{topic}/{partition}: offsets {start} to {end} could not be looked at")
@@ -142,21 +155,18 @@ class Guard:
                 error = message.error()
                 if error is None:
                     offset = _offset(message)
-                    return offset if offset < end else None
-                if error.code() == KafkaError._PARTITION_EOF:
+                    if offset >= end:
+                        return
+                    yield offset
+                    if offset == end - 1:
+                        return
+                elif error.code() == KafkaError._PARTITION_EOF:
                     if _offset(message) >= end:
-                        return None
+                        return
                 elif error.name() not in _PASSING:
                     raise KafkaException(error)
         finally:
             consumer.unassign()
-
-    def check(self, topic: str, partition: int, expected: int, arrived: int) -> int:
-        """Number of offsets rightly passed over between the expected input and the one that arrived. Raises Lost."""
-        lost = self.first_record(topic, partition, expected, arrived)
-        if lost is not None:
-            raise Lost(f"{topic}/{partition}: input {lost} never arrived; expected {expected}, got {arrived}")
-        return arrived - expected
 
     def end(self, topic: str, partition: int, position: int) -> int:
         """Committed end of a topic if inputs after `position` are still to be decided, else 0.
@@ -172,7 +182,8 @@ class Guard:
         if watermarks is None:
             raise TimeoutError(f"{topic}/{partition}: no end offset in {self._settings.look_timeout} s")
         end = watermarks[1]
-        return 0 if self.first_record(topic, partition, max(position + 1, watermarks[0]), end) is None else end
+        undecided = self._offsets(topic, partition, max(position + 1, watermarks[0]), end)
+        return 0 if next(undecided, None) is None else end
 
     def close(self) -> None:
         if self._consumer is not None:

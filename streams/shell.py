@@ -38,7 +38,8 @@ from streams.transactions import is_fenced
 _log = logging.getLogger(__name__)
 
 EXIT_FAULT = 70
-_EXIT_GRACE = 10.0  # seconds Faust gets to stop by itself after a fault
+_EXIT_GRACE = 5.0  # seconds Faust gets to stop by itself after a fault; meanwhile it keeps its partitions from others
+_GUARDS = 4  # jumps of different partitions are looked at side by side
 _STOP_GRACE = 40.0  # more than a transaction may take
 
 
@@ -52,14 +53,8 @@ class _Work:
     received: list[Received] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Jump:
-    """Offsets of one inbox partition that did not arrive before a later one."""
-
-    topic: str
-    partition: int
-    expected: int
-    arrived: int
+_Jumps = dict[tuple[str, int], list[tuple[int, int]]]
+"""{(topic, partition): (expected offset, arrived offset) pairs}"""
 
 
 class Shell:
@@ -71,7 +66,7 @@ class Shell:
         self.status = ShellStatus() if status is None else status
         self._metrics = self.status.metrics
         self._partitions = store.Partitions(settings, make_keeper, self.status)
-        self._guard = Guard(settings)
+        self._guards = [Guard(settings) for _ in range(_GUARDS)]
         self._tick_guard = Guard(settings)  # of its own: ticks run beside batches
         self._tick_producer: Producer | None = None
         self._seeks_to_positions = False
@@ -175,8 +170,12 @@ class Shell:
         loop = asyncio.get_running_loop()
         if jumps:
             began = time.monotonic()
-            passed = await loop.run_in_executor(self._partitions.threads, self._look, jumps)
-            self._metrics.markers.inc(passed)
+            threads, several = self._partitions.threads, list(jumps.items())
+            looks = (
+                loop.run_in_executor(threads, _look, guard, several[place::_GUARDS])
+                for place, guard in enumerate(self._guards)
+            )
+            self._metrics.markers.inc(sum(await asyncio.gather(*looks)))
             self._metrics.looks.inc(len(jumps))
             self._metrics.look_seconds.inc(time.monotonic() - began)
         commits = []
@@ -197,12 +196,12 @@ class Shell:
         for event in current:
             await stream.ack(event)
 
-    def _sort(self, batch: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[_Work], list[_Jump]]:
+    def _sort(self, batch: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[_Work], _Jumps]:
         """Events of this assignment, what is to be done by partition, and the jumps in it."""
         generation = self.app.consumer_generation_id
         current: list[EventT[Any]] = []
         work: dict[int, _Work] = {}
-        jumps: list[_Jump] = []
+        jumps: _Jumps = {}
         skipped = 0
         for event in batch:
             message = event.message
@@ -221,7 +220,7 @@ class Shell:
                 skipped += 1
                 continue
             if offset > expected:
-                jumps.append(_Jump(topic, number, expected, offset))
+                jumps.setdefault((topic, number), []).append((expected, offset))
             one.positions[topic] = offset
             one.received.append(
                 Received(
@@ -237,9 +236,6 @@ class Shell:
         self._metrics.skipped.inc(skipped)
         self._metrics.stale.inc(len(batch) - len(current))
         return current, [one for one in work.values() if one.received], jumps
-
-    def _look(self, jumps: list[_Jump]) -> int:
-        return sum(self._guard.check(jump.topic, jump.partition, jump.expected, jump.arrived) for jump in jumps)
 
     def _commit(self, one: _Work, outgoing: list[Outgoing], changes: dict[bytes, bytes | None]) -> None:
         """In a thread; the loop does not touch the partition meanwhile, since its batch is awaited."""
@@ -304,6 +300,10 @@ class Shell:
         for partition in self._partitions.owned():
             partition.dropped = True
         self._partitions.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look(guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int]]]]) -> int:
+    return sum(guard.check(topic, partition, jumps) for (topic, partition), jumps in several)
 
 
 def exit_later(seconds: float) -> None:

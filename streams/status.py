@@ -27,7 +27,9 @@ class ShellMetrics:
         self.markers = Counter(
             "meterlog_shell_markers", "Offsets passed over: markers, aborted or deleted records", registry=into
         )
-        self.looks = Counter("meterlog_shell_guard_looks", "Jumps looked at by the guard", registry=into)
+        self.looks = Counter(
+            "meterlog_shell_guard_looks", "Inbox partitions looked at by the guard, per batch", registry=into
+        )
         self.look_seconds = Counter("meterlog_shell_guard_look_seconds", "Time spent looking", registry=into)
         self.decide_seconds = Counter("meterlog_shell_decide_seconds", "Time spent in the keepers", registry=into)
         self.transaction_seconds = Histogram(

@@ -219,6 +219,24 @@ class Fleet:
         if process is not None and process.poll() is None:
             process.send_signal(which)
 
+    def settle(self, quiet: float = 3, timeout: float = 90) -> None:
+        """Wait until every worker is at work and has been for a while: a zombie is fenced at its next tick."""
+        limit = time.monotonic() + timeout
+        since, before = time.monotonic(), ""
+        while time.monotonic() - since < quiet or "None" in before:
+            assert time.monotonic() < limit, f"the workers do not settle: {before}"
+            now = str([self._state(worker) for worker in self.workers])
+            if now != before:
+                since, before = time.monotonic(), now
+            time.sleep(0.2)
+
+    def _state(self, worker: Worker) -> tuple[int, str] | None:
+        process = worker.process
+        if process is None or worker.stalled or worker.leaving or not worker.log.exists():
+            return None
+        lines = re.findall(rf" {process.pid} INFO streams.shell owns partitions \[(.*)\]", worker.log.read_text())
+        return (process.pid, lines[-1]) if lines else None
+
     def stop(self, timeout: float = 60) -> list[int]:
         """Stop all gracefully; their exit statuses."""
         self._ending.set()
@@ -241,12 +259,8 @@ class Fleet:
 
     def owned(self, number: int) -> list[int]:
         """Partitions a worker owns by its log; none while it is down, stalled or starting."""
-        worker = self.workers[number]
-        process = worker.process
-        if process is None or worker.stalled or worker.leaving or not worker.log.exists():
-            return []
-        lines = re.findall(rf" {process.pid} INFO streams.shell owns partitions \[(.*)\]", worker.log.read_text())
-        return [int(each) for each in lines[-1].split(", ")] if lines and lines[-1] else []
+        state = self._state(self.workers[number])
+        return [int(each) for each in state[1].split(", ")] if state and state[1] else []
 
     def reasons(self) -> Counter[str]:
         """Why workers ended by themselves, by their logs."""

@@ -60,7 +60,7 @@ def test_nothing_is_lost_or_doubled_whatever_dies(kafka: str, tmp_path: Path, se
             stall.join()
         asked = load.finish()
         answers.wait(COMMANDS, 120)
-        _pause(answers, 1)
+        fleet.settle()
     finally:
         answers.close()
         statuses = fleet.stop()
