@@ -1,5 +1,7 @@
-"""One ordinary night of a utility: every meter's clock set, its registers, profiles and alarms read. What the demo sends, and how it is
-watched while it runs."""
+"""One ordinary night of a utility: every meter's clock set, its registers, profiles and alarms read.
+
+What the demo sends, and how it is watched while it runs.
+"""
 
 import time
 from collections import Counter
@@ -94,7 +96,10 @@ def send_all(upstream: Upstream, devices: Sequence[str], day: Day) -> set[str]:
 def await_all(
     upstream: Upstream, asked: set[str], seen: Callable[[Watch], None], *, timeout: float = 180.0
 ) -> Iterator[Response]:
-    """The outcome of each command as it comes; `seen` is told after each. Ends when all have one, or none came for `timeout` seconds."""
+    """The outcome of each command as it comes; `seen` is told after each.
+
+    Ends when all have one, or none came for `timeout` seconds.
+    """
     waiting = set(asked)
     watch = Watch(sent=len(waiting))
     seen(watch)

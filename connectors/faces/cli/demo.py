@@ -42,7 +42,9 @@ def demo(ctx: click.Context, meters: int, stay: bool, places: Places) -> None:
             here = Places(stack.data)
             _import(settings, port, here)
             good = _run_night(settings, stack, here)
-            report.show(Queries(*here.clickhouse), night.Day.yesterday(datetime.now(UTC)))
+            report.show(
+                Queries(*here.clickhouse), night.Day.yesterday(datetime.now(UTC)), identity(settings, 1).device_id
+            )
             console.print(f"\n[bold]the whole demo took {time.monotonic() - began:.0f} s[/]")
             _next(here.data, stay)
             if stay:
@@ -113,8 +115,9 @@ def _run_night(settings: FleetSettings, stack: Stack, here: Places) -> bool:
                     )
         seconds = time.monotonic() - began
     total = len(devices) * len(night.requests(day))
+    done = total - len(asked)
     console.print(
-        f"   {total - len(asked)} of {total} commands done in {seconds:.1f} s ({(total - len(asked)) / seconds:,.0f}/s), {len(failed)} failed"
+        f"   {done} of {total} commands done in {seconds:.1f} s ({done / seconds:,.0f}/s), {len(failed)} failed"
     )
     for line in failed[:SHOWN_FAULTS]:
         console.print(f"   {line}", markup=False)

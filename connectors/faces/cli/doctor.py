@@ -7,7 +7,7 @@ from typing import Final
 import click
 from confluent_kafka import KafkaException
 
-from connectors.clickhouse.queries import Queries
+from connectors.clickhouse.queries import Queries, QueryFailed
 from connectors.dlms.keys import KeysUnusable, load_folder
 from connectors.faces.cli.places import Places, places_option
 from connectors.faces.cli.terminal import FAILED, Failure, console, json_option, print_json
@@ -61,7 +61,7 @@ def _carefully(look: Callable[[Places], Iterator[Finding]], places: Places) -> I
         yield from look(places)
     except Failure as error:
         yield Finding(name, False, error.format_message().split("\n")[0], "`meterlog up` starts the embedded stack.")
-    except (KafkaException, StackError, OSError, EOFError) as error:
+    except (KafkaException, QueryFailed, StackError, OSError) as error:
         yield Finding(name, False, str(error), "Is it running? Does the address belong to it?")
 
 

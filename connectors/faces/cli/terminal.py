@@ -81,6 +81,7 @@ def exit_on_known_errors() -> Iterator[None]:
     exit code 1."""
     from confluent_kafka import KafkaException
 
+    from connectors.clickhouse.queries import QueryFailed
     from infra.embedded.errors import StackError
     from operations._errors import OperationError
 
@@ -92,7 +93,7 @@ def exit_on_known_errors() -> Iterator[None]:
             "Is the broker up? `meterlog status` shows the embedded stack, `meterlog doctor` looks at all of it."
         )
         sys.exit(FAILED)
-    except (OperationError, StackError) as error:
+    except (OperationError, QueryFailed, StackError) as error:
         errors.print(str(error), markup=False)
         sys.exit(FAILED)
     except KeyboardInterrupt:
