@@ -41,18 +41,18 @@ CREATE TABLE energy_reads_in
 )
 ENGINE = Null;
 
--- The least int64 stands for a missing value. A ragged column is refused (ARRAY JOIN wants equal lengths), an empty one is filled.
+-- The least int64 stands for a missing value; it must not stay behind the NULL, where arithmetic would overflow on it. A ragged column is refused (ARRAY JOIN wants equal lengths), an empty one is filled.
 CREATE MATERIALIZED VIEW energy_reads_mv TO energy_reads AS
 SELECT
     i.device_id AS device_id,
     i.period AS period,
     fromUnixTimestamp64Milli(t, 'UTC') AS captured_at,
-    if(v1 = -9223372036854775808, NULL, reinterpret(v1, 'Decimal64(6)')) AS import_total,
-    if(v2 = -9223372036854775808, NULL, reinterpret(v2, 'Decimal64(6)')) AS export_total,
-    if(v3 = -9223372036854775808, NULL, reinterpret(v3, 'Decimal64(6)')) AS import_rate1,
-    if(v4 = -9223372036854775808, NULL, reinterpret(v4, 'Decimal64(6)')) AS import_rate2,
-    if(v5 = -9223372036854775808, NULL, reinterpret(v5, 'Decimal64(6)')) AS export_rate1,
-    if(v6 = -9223372036854775808, NULL, reinterpret(v6, 'Decimal64(6)')) AS export_rate2,
+    if(v1 = -9223372036854775808, NULL, reinterpret(if(v1 = -9223372036854775808, 0, v1), 'Decimal64(6)')) AS import_total,
+    if(v2 = -9223372036854775808, NULL, reinterpret(if(v2 = -9223372036854775808, 0, v2), 'Decimal64(6)')) AS export_total,
+    if(v3 = -9223372036854775808, NULL, reinterpret(if(v3 = -9223372036854775808, 0, v3), 'Decimal64(6)')) AS import_rate1,
+    if(v4 = -9223372036854775808, NULL, reinterpret(if(v4 = -9223372036854775808, 0, v4), 'Decimal64(6)')) AS import_rate2,
+    if(v5 = -9223372036854775808, NULL, reinterpret(if(v5 = -9223372036854775808, 0, v5), 'Decimal64(6)')) AS export_rate1,
+    if(v6 = -9223372036854775808, NULL, reinterpret(if(v6 = -9223372036854775808, 0, v6), 'Decimal64(6)')) AS export_rate2,
     s AS status,
     fromUnixTimestamp64Milli(i.received_at, 'UTC') AS received_at,
     reinterpret(correlation, 'UUID') AS correlation_id

@@ -31,7 +31,7 @@ SELECT
     i.device_id AS device_id,
     q AS quantity,
     fromUnixTimestamp64Milli(i.captured_at, 'UTC') AS captured_at,
-    if(v = -9223372036854775808, NULL, reinterpret(v, 'Decimal64(6)')) AS value,
+    if(v = -9223372036854775808, NULL, reinterpret(if(v = -9223372036854775808, 0, v), 'Decimal64(6)')) AS value,
     u AS unit,
     fromUnixTimestamp64Milli(i.received_at, 'UTC') AS received_at,
     reinterpret(correlation, 'UUID') AS correlation_id

@@ -82,7 +82,7 @@ def test_of_a_row_read_twice_the_later_read_counts(world: World) -> None:
 def test_poison_is_set_aside_with_its_reason_and_the_batch_goes_on(world: World) -> None:
     good = energy("EM0001", "2026-11-01T00:15", [1, 2, 3])
     poison = {
-        b"\x00not avro": "not with c301",
+        b"\x00certainly not avro": "not with c301",
         b"\xc3\x01" + bytes(20): "unknown schema",
         codec.encode(good)[:-3]: "meterlog.EnergyReads",
         codec.encode(replace(good, import_total=good.import_total[:-8])): "import_total: 16 bytes, times have 24",

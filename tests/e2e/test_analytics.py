@@ -1,0 +1,288 @@
+"""The views and the queries, on a real ClickHouse: what an analyst reads is what the meters told."""
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client
+
+import streams.device.wire  # noqa: F401 - binds the records of the log, which only streams write
+from connectors.clickhouse.batch import Batch
+from connectors.clickhouse.queries import Queries, QueryFailed
+from connectors.clickhouse.sink import Target
+from infra.migrate import Migration, MigrationRefused, migrate, shipped
+from schemas import codec
+from schemas.records import (
+    DeviceRegistered,
+    Fault,
+    KeyKind,
+    LargeResult,
+    Registration,
+    ResponseHeader,
+    SealedKey,
+    Security,
+    Status,
+    TimeZoneSet,
+)
+from streams.device.events import CommandAccepted, DeviceEvents
+from tests.e2e.sink_world import energy, millis, registers
+
+ZONE = "Europe/Amsterdam"
+AT = millis("2026-11-01T12:00:00")
+ALARMS = {"alarms": ["CLOCK_INVALID"], "register_1": 1, "register_2": None, "register_3": None}
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """A record as it comes from a topic."""
+
+    data: bytes
+    number: int
+
+    def topic(self) -> str:
+        return "any"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.number
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, AT
+
+    def key(self) -> bytes:
+        return b"EM0001"
+
+    def value(self) -> bytes:
+        return self.data
+
+
+class Tables:
+    """A database of the test's own, filled the way the sink fills it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port, self.database = host, port, f"views_{uuid.uuid4().hex[:10]}"
+        migrate(host, port, database=self.database)
+        self.queries = Queries(host, port, database=self.database)
+
+    def store(self, records: Iterable[object]) -> None:
+        found = [each if isinstance(each, bytes) else codec.encode(each) for each in records]
+        batch = Batch.of([Consumed(data, number) for number, data in enumerate(found)])
+        assert batch.aside == {}
+        target = Target(self.host, self.port, database=self.database)
+        for name, table in batch.tables.items():
+            target.insert(name, table.rows, f"{uuid.uuid4()}")
+        target.close()
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        client = Client(self.host, port=self.port, database=self.database)
+        rows: list[tuple[Any, ...]] = client.execute(query)
+        client.disconnect()
+        return rows
+
+
+@pytest.fixture
+def tables(clickhouse: Any) -> Tables:
+    return Tables(clickhouse.host, clickhouse.port)
+
+
+def registered(device: str, version: int = 1, zone: str | None = ZONE, *more: Any) -> DeviceEvents:
+    registration = Registration(
+        device_type="SMART_METER_E",
+        protocol="SMR",
+        protocol_version="5.0.0",
+        host="127.0.0.1",
+        port=4059,
+        client_id=1,
+        logical_device=1,
+        security=Security.HLS5,
+        system_title=b"METERLOG",
+        keys=(SealedKey(KeyKind.MASTER, b"top-secret"),),
+        time_zone=zone,
+        labels={"street": "Long Lane"},
+    )
+    return DeviceEvents(device, version, AT, "commands@1", (DeviceRegistered(registration, 7), *more))
+
+
+def response(device: str, operation: str, seconds: float, **changes: Any) -> ResponseHeader:
+    told: dict[str, Any] = {
+        "correlation_id": str(uuid.uuid4()),
+        "device_id": device,
+        "operation": operation,
+        "status": Status.SUCCESSFUL,
+        "fault": None,
+        "attempts": 1,
+        "repeated": False,
+        "created_at": AT,
+        "received_at": AT,
+        "settled_at": AT + int(seconds * 1_000),
+    }
+    return ResponseHeader(**{**told, **changes})
+
+
+def test_consumption_jumps_over_no_gap(tables: Tables) -> None:
+    reads = [
+        energy("EM0001", "2026-11-01T00:00", [1_000, 1_250, None, 1_500, 1_600], exports=[0, 0, 0, 0, 5]),
+        energy("EM0001", "2026-11-01T02:00", [3_000, 2_000, 2_100], exports=[5, 5, 6]),
+        energy("EM0002", "2026-11-01T00:15", [7, 9]),
+    ]
+    tables.store([*reads, reads[0]])  # and one of them twice
+    query = "SELECT imported_kwh, exported_kwh, quality FROM interval_consumption WHERE device_id = 'EM0001'"
+    found = tables.ask(f"{query} ORDER BY captured_at")
+    kwh = Decimal("0.001")
+    assert found == [
+        (None, None, "first"),
+        (250 * kwh, 0, "ok"),
+        (None, None, "missing"),
+        (None, None, "missing"),
+        (100 * kwh, 5 * kwh, "ok"),
+        (None, None, "gap"),
+        (None, None, "went down"),
+        (100 * kwh, 1 * kwh, "ok"),
+    ]
+
+
+def test_daily_totals_add_the_tariffs_where_there_is_no_total(tables: Tables) -> None:
+    tables.store([energy("EM0001", "2026-10-31T00:00", [10, 30, 70], period="DAILY", step_ms=86_400_000)])
+    found = tables.ask("SELECT toDate(day_start), imported_kwh, quality FROM daily_totals ORDER BY day_end")
+    assert [row[1:] for row in found] == [(None, "first"), (Decimal("0.02"), "ok"), (Decimal("0.04"), "ok")]
+    assert found[1][0] == date(2026, 10, 31)
+
+
+@pytest.mark.parametrize(
+    ("day", "starts", "quarters"),
+    [
+        (date(2026, 11, 1), "2026-10-31T23:00", 96),
+        (date(2026, 3, 29), "2026-03-28T23:00", 92),
+        (date(2026, 10, 25), "2026-10-24T22:00", 100),
+    ],
+)
+def test_completeness_knows_the_nights_of_daylight_saving(
+    tables: Tables, day: date, starts: str, quarters: int
+) -> None:
+    whole = energy("EM0001", starts, list(range(quarters + 4)))  # an hour of the next day as well
+    part = energy("EM0002", starts, [1, 2, 3], statuses=bytes([0, 2, 8]))
+    tables.store([whole, part, whole, *(registered(f"EM000{n}") for n in (1, 2, 3)), registered("EM0004", 1, "UTC")])
+    (found,) = tables.queries.completeness(day, day, ZONE)
+    assert (found["devices"], found["complete"]) == (3, 1)
+    assert (found["expected"], found["present"]) == (3 * quarters, quarters + 3)
+    assert tables.queries.incomplete(day, ZONE) == [
+        {"device_id": "EM0003", "expected": quarters, "present": 0, "missing": quarters, "flagged": 0},
+        {"device_id": "EM0002", "expected": quarters, "present": 3, "missing": quarters - 3, "flagged": 1},
+    ]
+
+
+def test_the_load_curve_of_a_day_sums_the_meters_once(tables: Tables) -> None:
+    starts = "2026-10-31T23:00"  # midnight in Amsterdam
+    one = energy("EM0001", starts, [250 * n for n in range(97)], exports=[0] * 97)
+    tables.store([one, one, energy("EM0002", starts, [500 * n for n in range(97)])])
+    curve = tables.queries.load_curve(date(2026, 11, 1), ZONE)
+    assert len(curve) == 96
+    assert curve[0]["interval_start"].isoformat() == "2026-11-01T00:00:00+01:00"
+    assert {(row["meters"], row["import_kw"]) for row in curve} == {(2, Decimal("3"))}
+    day = tables.queries.meter_day("EM0001", date(2026, 11, 1), ZONE)
+    assert [row["imported_kwh"] for row in day] == [Decimal("0.25")] * 96
+
+
+def test_latest_reads_do_not_believe_a_clock_that_runs_ahead(tables: Tables) -> None:
+    tables.store(
+        [
+            registers("EM0001", "2026-11-01T10:00:00", import_total=1_000, export_total=None),
+            registers("EM0001", "2026-11-01T11:00:00", import_total=2_000),
+            energy("EM0001", "2090-01-01T00:00", [9_000]),
+            energy("EM0001", "2026-11-01T00:00", [500, 600]),
+        ]
+    )
+    found = tables.ask("SELECT quantity, value FROM latest_reads WHERE device_id = 'EM0001' ORDER BY quantity")
+    assert found == [("import_total", Decimal("2")), ("profile_interval_import_total", Decimal("0.6"))]
+
+
+def test_devices_are_told_without_their_secrets(tables: Tables) -> None:
+    accepted = CommandAccepted(str(uuid.uuid4()), "AddDevice", b"top-secret", b"d" * 16, 4, AT, AT, AT, None, False)
+    zone = DeviceEvents("EM0001", 5, AT + 5, "job-results@9", (TimeZoneSet("Europe/London"),))
+    tables.store([registered("EM0001", 2, ZONE, accepted), registered("EM0002", 1), zone, registered("EM0002", 1)])
+    (found,) = tables.queries.devices(like="em0001")
+    assert (found["time_zone"], found["key_kinds"], found["labels"]) == (
+        "Europe/London",
+        ["master"],
+        {"street": "Long Lane"},
+    )
+    assert [each["device_id"] for each in tables.queries.devices()] == ["EM0001", "EM0002"]
+    assert [each["kind"] for each in tables.queries.events("EM0001")] == [
+        "TimeZoneSet",
+        "CommandAccepted",
+        "DeviceRegistered",
+    ]
+    everything = repr([tables.ask(f"SELECT * FROM {name}") for name in ("device_events", "device_registrations")])
+    assert "top-secret" not in everything
+    assert b"top-secret".hex() not in everything
+    assert tables.queries.device("nobody") is None
+
+
+def test_a_response_is_found_with_its_result_however_large(tables: Tables) -> None:
+    plain = response("EM0001", "ReadAlarmRegister", 2.5)
+    large = response("EM0001", "ReadAlarmRegister", 0.5, large_result="metering.results.large.v1:0:7")
+    repeat = response("EM0001", "ReadAlarmRegister", 9, correlation_id=plain.correlation_id, repeated=True)
+    fault = Fault(401, "VALIDATION_ERROR", "METERLOG", "no such thing", field="correlation_id")
+    odd = response("EM0002", "Nonsense", 0, status=Status.REJECTED, fault=fault, correlation_id="it's me")
+    body = codec.encode_result("ReadAlarmRegister", ALARMS)
+    tables.store(
+        [
+            codec.encode_response(repeat.operation, repeat, None),
+            codec.encode_response(plain.operation, plain, body),
+            codec.encode_response(large.operation, large, None),
+            LargeResult(large.correlation_id, "EM0001", "ReadAlarmRegister", body),
+            codec.encode_response(odd.operation, odd, None),
+        ]
+    )
+    told = tables.queries.response(plain.correlation_id)
+    assert told is not None
+    assert (told["status"], told["repeated"], told["attempts"]) == ("Successful", False, 1)
+    assert json.loads(told["result"]) == ALARMS
+    other = tables.queries.response(large.correlation_id)
+    assert other is not None
+    assert other["result"] == told["result"]
+    rejected = tables.queries.response("it's me")
+    assert rejected is not None
+    assert (rejected["fault_code"], rejected["fault_field"], rejected["result"]) == (401, "correlation_id", "")
+    assert tables.queries.response(str(uuid.uuid4())) is None
+    assert [each["seconds"] for each in tables.queries.slowest_commands(2)] == [2.5, 0.5]
+    assert {(each["operation"], each["commands"]) for each in tables.queries.outcomes()} == {
+        ("ReadAlarmRegister", 2),
+        ("Nonsense", 1),
+    }
+    assert tables.queries.rows_by_table()["responses"] == 4
+
+
+def test_migrations_are_applied_once_and_a_changed_file_is_refused(tables: Tables) -> None:
+    where = (tables.host, tables.port)
+    assert migrate(*where, database=tables.database) == []
+    first, *others = shipped()
+    changed = Migration.read(first.name, "SELECT 1;\n")
+    with pytest.raises(MigrationRefused, match=f"{first.name} was changed after it was applied"):
+        migrate(*where, database=tables.database, migrations=[changed, *others])
+    with pytest.raises(MigrationRefused, match=f"later release: it has {first.name}"):
+        migrate(*where, database=tables.database, migrations=others)
+    broken = Migration.read("900_more.sql", "CREATE TABLE more (a Int8) ENGINE = Memory;\nSELECT nothing;\n")
+    with pytest.raises(MigrationRefused, match=r"900_more\.sql, statement 2 of 2"):
+        migrate(*where, database=tables.database, migrations=[first, *others, broken])
+    mended = Migration.read("900_more.sql", "CREATE TABLE more (a Int8) ENGINE = Memory;\nINSERT INTO more SELECT 1;\n")
+    told: list[str] = []
+    assert migrate(*where, told.append, database=tables.database, migrations=[first, *others, mended]) == [mended.name]
+    assert told == ["applied 900_more.sql"]
+    assert tables.ask("SELECT a FROM more") == [(1,)]
+
+
+def test_what_cannot_be_asked_says_what_to_do(clickhouse: Any) -> None:
+    with pytest.raises(QueryFailed, match="lacks a table .`meterlog migrate` creates them"):
+        Queries(clickhouse.host, clickhouse.port, database="system").rows_by_table()
+    with pytest.raises(QueryFailed, match="cannot be reached"):
+        Queries("127.0.0.1", 1).devices()
+    with pytest.raises(MigrationRefused, match="127.0.0.1:1"):
+        migrate("127.0.0.1", 1)
