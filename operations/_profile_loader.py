@@ -39,6 +39,7 @@ from operations._profile import (
 from operations._profile_values import UNITS, Table, access, parse_obis, parse_type, read_value
 
 CLASSES = "_classes"
+CHOICES = {"configuration_object": ("structure", "bit-string"), "push_format": ("text", "data-notification")}
 _NO_PARENT = ""
 
 
@@ -146,7 +147,10 @@ def _inherit(stem: str, tables: Mapping[str, dict[str, Any]], below: tuple[str, 
     own, objects = top.table("traits"), top.table("objects")
     for field in fields(Traits):
         if field.name in own.left:
-            traits = replace(traits, **{field.name: own.take(field.name, type(getattr(traits, field.name)))})
+            value = own.take(field.name, type(getattr(traits, field.name)))
+            if value not in CHOICES.get(field.name, (value,)):
+                raise own.error(field.name, f"{value!r} is none of {', '.join(CHOICES[field.name])}")
+            traits = replace(traits, **{field.name: value})
     own.end()
     top.end()
     for tag, table in objects.left.items():

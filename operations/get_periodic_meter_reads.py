@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntFlag, StrEnum
+from enum import StrEnum
 
 from operations import Meter, operation
 from operations._cosem_time import millis_of
@@ -23,22 +23,11 @@ from schemas.records import NO_VALUE, CommandHeader, EnergyReads
 
 
 class PeriodType(StrEnum):
+    """Which profile: quarter-hours, days, months."""
+
     INTERVAL = "INTERVAL"
     DAILY = "DAILY"
     MONTHLY = "MONTHLY"
-
-
-class AmrStatus(IntFlag):
-    """Bits of an AMR profile status (3.3)."""
-
-    CRITICAL_ERROR = 0x01
-    CLOCK_INVALID = 0x02
-    DATA_NOT_VALID = 0x04
-    DAYLIGHT_SAVING = 0x08
-    NOT_USED = 0x10
-    CLOCK_ADJUSTED = 0x20
-    RECOVERED_VALUE = 0x40
-    POWER_DOWN = 0x80
 
 
 _PROFILES = {period: f"{period}_PROFILE" for period in PeriodType}
@@ -75,13 +64,14 @@ class Request:
 class Result:
     """Rows in columns of one length, oldest as the meter sent them; a column its profile does not have is empty.
 
-    Times are milliseconds since 1970 UTC, statuses the bits of `AmrStatus` (None: the meter gave none for the row),
-    energy millionths of a kWh, exact, None for null-data. Columns, because a quarter-hour profile has hundreds of rows.
+    Times are milliseconds since 1970 UTC, energy millionths of a kWh, exact, null for null-data. Statuses are AMR
+    profile status bytes, null where the meter gave none: bit 0 critical error, 1 clock invalid, 2 data not valid, 3 daylight
+    saving, 5 clock adjusted, 6 recovered value, 7 power down. Columns, because a profile has hundreds of rows.
     """
 
     period_type: PeriodType
     log_times: tuple[int, ...]  # milliseconds since 1970 UTC
-    amr_profile_statuses: tuple[int | None, ...] = ()  # bit 0 critical error, 1 clock invalid ... as AmrStatus
+    amr_profile_statuses: tuple[int | None, ...] = ()
     active_energy_import: tuple[int | None, ...] = ()  # millionths of a kWh
     active_energy_export: tuple[int | None, ...] = ()  # millionths of a kWh
     active_energy_import_tariff_one: tuple[int | None, ...] = ()  # millionths of a kWh
@@ -98,7 +88,7 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[E
     yield EnergyReads(
         device_id=header.device_id,
         correlation_id=header.correlation_id,
-        period=result.period_type,
+        period=result.period_type.value,
         received_at=received_at,
         times=_packed(result.log_times),
         statuses=bytes(status or 0 for status in statuses),

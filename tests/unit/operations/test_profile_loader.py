@@ -27,6 +27,7 @@ def loaded(**texts: str) -> dict[tuple[str, str], object]:
         (HEAD + "colour = 1\n" + CLOCK, "bad.toml: colour: is not a key"),
         (HEAD + "[traits]\ncolour = 1\n", "bad.toml: [traits]: colour: is not a key"),
         (HEAD + "[traits]\nmax_pdu = true\n", "bad.toml: [traits]: max_pdu: is not of type int"),
+        (HEAD + '[traits]\npush_format = "fax"\n', "[traits]: push_format: 'fax' is none of text, data-notification"),
         ('version = "9"\n', "bad.toml: protocol: is missing"),
         (HEAD + 'extends = "grandmother"\n', "bad.toml: extends: there is no grandmother.toml"),
         (HEAD + 'extends = "bad"\n', "bad.toml: extends: bad extends itself: bad -> bad"),
