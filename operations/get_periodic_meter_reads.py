@@ -65,8 +65,9 @@ class Result:
     """Rows in columns of one length, oldest as the meter sent them; a column its profile does not have is empty.
 
     Times are milliseconds since 1970 UTC, energy millionths of a kWh, exact, null for null-data. Statuses are AMR
-    profile status bytes, null where the meter gave none: bit 0 critical error, 1 clock invalid, 2 data not valid, 3 daylight
-    saving, 5 clock adjusted, 6 recovered value, 7 power down. Columns, because a profile has hundreds of rows.
+    profile status bytes, null where the meter gave none: bit 0 critical error, 1 clock invalid, 2 data not valid, 3
+    daylight saving, 5 clock adjusted, 6 recovered value, 7 power down. Columns, because a profile has hundreds of
+    rows.
     """
 
     period_type: PeriodType
