@@ -23,6 +23,10 @@ from schemas.records import Job
 
 BATCH: Final = 500
 POLL_SECONDS: Final = 0.1
+FULL_SECONDS: Final = 1.0
+"""How long no session may be free before fetching is paused. A pause throws away what was fetched, and polling may rest
+that long: rebalances wait for it, the group does not."""
+FULL_POLL_SECONDS: Final = 0.005
 PATIENCE: Final = 60.0
 """Seconds without a turn of the loop after which the taker counts as stuck."""
 
@@ -68,6 +72,7 @@ class Taker:
         self._batch: list[Message] = []
         self._spans: dict[int, tuple[int, int]] = {}  # of the batch, by partition: first offset, offset after the last
         self._paused = False
+        self._full_since: float | None = None
         self._assigned = False
         self._turned = time.monotonic()
         self._stopping = threading.Event()
@@ -116,6 +121,12 @@ class Taker:
 
     def _turn(self, consumer: Consumer) -> None:
         free = self._free()
+        if free > 0:
+            self._full_since = None
+        elif self._full_since is None or time.monotonic() - self._full_since < FULL_SECONDS:
+            self._full_since = self._full_since or time.monotonic()
+            self._stopping.wait(FULL_POLL_SECONDS)
+            return
         self._pause(consumer, free <= 0)
         self._gather(consumer, min(free, BATCH))
         if not self._batch:

@@ -69,7 +69,9 @@ class Loopback:
     written: list[tuple[cosem.Attribute, cosem.Data]] = field(default_factory=list)
     faults: dict[int, Strike | str] = field(default_factory=dict)
     pieces: bool = False
+    delay: float = 0.0  # seconds before each answer
     connections: int = 0
+    most_connections: int = 0  # at once
     released: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -98,6 +100,7 @@ class Loopback:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.add(writer)
+        self.most_connections = max(self.most_connections, len(self.writers))
         took: list[int] = []
 
         def observe(client: int, counter: int | None, plain: bytes) -> None:
@@ -124,6 +127,8 @@ class Loopback:
                     if struck is None:
                         return
                     answer = struck
+                if self.delay:
+                    await asyncio.sleep(self.delay)
                 for start in range(0, len(answer), 3 if self.pieces else 65_536):
                     writer.write(answer[start : start + (3 if self.pieces else 65_536)])
                     await writer.drain()
@@ -150,13 +155,14 @@ async def meter(
     stale: cosem.OnRefusal = cosem.OnRefusal.CLOSE,
     max_pdu: int = 1024,
     conformance: int | None = None,
+    delay: float = 0.0,
 ) -> AsyncIterator[Loopback]:
     """A listening meter for the time of the block."""
     settings = cosem.ServerSettings(RULES, max_receive_pdu=max_pdu, stale_counter=stale)
     if conformance is not None:
         settings = cosem.ServerSettings(RULES, conformance=conformance, max_receive_pdu=max_pdu, stale_counter=stale)
     security = cosem.MeterSecurity(TITLE, cosem.Keys(GUEK, AK), PASSWORD, accepted=accepted)
-    loopback = Loopback(security, settings)
+    loopback = Loopback(security, settings, delay=delay)
     rows = [
         axdr.structure(
             axdr.octet_string(TIME), axdr.unsigned(0), axdr.double_long_unsigned(n), axdr.double_long_unsigned(2 * n)

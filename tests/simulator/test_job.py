@@ -43,14 +43,15 @@ DEVICE = "KFM1234567890123"
 SMR = profile("SMR", "5.1")
 CLOCK = cosem.Attribute(SMR["CLOCK"].class_id, SMR["CLOCK"].obis, 2)
 HLS5 = bytes.fromhex("60857405080205")
+Asked = tuple[str, dict[str, Any]]
 SYNCHRONIZE = ("SynchronizeTime", {"time_zone": "Europe/Amsterdam"})
-CLEAR: tuple[str, dict[str, Any]] = ("ClearAlarmRegister", {})
-ALARMS: tuple[str, dict[str, Any]] = ("ReadAlarmRegister", {})
-READS: tuple[str, dict[str, Any]] = ("GetActualMeterReads", {})
+CLEAR: Asked = ("ClearAlarmRegister", {})
+ALARMS: Asked = ("ReadAlarmRegister", {})
+READS: Asked = ("GetActualMeterReads", {})
 
 
 @cache
-def platform() -> keys.Keys:
+def own_platform() -> keys.Keys:
     with TemporaryDirectory() as folder:
         return keys.generate(Path(folder) / "keys")
 
@@ -72,7 +73,7 @@ class Told:
 def desk(told: Told | None = None) -> Desk:
     return Desk(
         worker="w1",
-        keys=platform(),
+        keys=own_platform(),
         title=client_title(1),
         times=Times(connect=1, answer=0.3, release=0.3, counter=0.01),
         pool=ThreadPoolExecutor(1),
@@ -80,9 +81,10 @@ def desk(told: Told | None = None) -> Desk:
     )
 
 
-def registration(port: int, **changes: Any) -> Registration:
+def registration(port: int, *, platform: keys.Keys | None = None, device: str = DEVICE, **changes: Any) -> Registration:
+    seal = (platform or own_platform()).seal
     secrets = {KeyKind.ENCRYPTION: GUEK, KeyKind.AUTHENTICATION: AK, KeyKind.PASSWORD: PASSWORD}
-    sealed = tuple(SealedKey(kind, platform().seal(DEVICE, kind, secret)) for kind, secret in secrets.items())
+    sealed = tuple(SealedKey(kind, seal(device, kind, secret)) for kind, secret in secrets.items())
     told: dict[str, Any] = {
         "device_type": "SMART_METER_E",
         "protocol": "SMR",
@@ -99,20 +101,21 @@ def registration(port: int, **changes: Any) -> Registration:
     return Registration(**(told | changes))
 
 
-def command(operation: str, request: dict[str, Any]) -> JobCommand:
+def command(operation: str, request: dict[str, Any], device: str = DEVICE) -> JobCommand:
     correlation_id = str(uuid.uuid4())
-    header = CommandHeader(correlation_id, DEVICE, int(time.time() * 1000))
+    header = CommandHeader(correlation_id, device, int(time.time() * 1000))
     return JobCommand(correlation_id, operation, 1, codec.encode_command(operation, header, request))
 
 
 def job(
     registered: Registration | None,
-    *asked: tuple[str, dict[str, Any]],
+    *asked: Asked,
     seconds: float = 10,
     counters: tuple[int, int] = (100, 199),
+    device: str = DEVICE,
 ) -> Job:
-    commands = tuple(command(*each) for each in asked)
-    return Job(DEVICE, 7, int((time.time() + seconds) * 1000), *counters, registered, commands)
+    commands = tuple(command(*each, device) for each in asked)
+    return Job(device, 7, int((time.time() + seconds) * 1000), *counters, registered, commands)
 
 
 def fill(meter: loopback.Loopback) -> None:
@@ -128,7 +131,7 @@ def fill(meter: loopback.Loopback) -> None:
 
 async def run(
     prepare: Callable[[loopback.Loopback], object],
-    *asked: tuple[str, dict[str, Any]],
+    *asked: Asked,
     told: Told | None = None,
     meter_accepted: int = -1,
     stale: cosem.OnRefusal = cosem.OnRefusal.CLOSE,
@@ -208,7 +211,7 @@ def test_the_meters_no_ends_one_command_and_the_next_goes_on() -> None:
         (("SynchronizeTime", {"time_zone": "Mars/Olympus"}), 401),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_connecting(asked: tuple[str, dict[str, Any]], code: int) -> None:
+def test_what_cannot_be_asked_is_refused_before_connecting(asked: Asked, code: int) -> None:
     name, request = asked
     good = command(*SYNCHRONIZE)
     if name in catalogue():
@@ -361,7 +364,7 @@ def test_a_counter_in_step_is_not_the_reason() -> None:
 def test_a_missing_key_is_named() -> None:
     other = replace(registration(1), keys=())
     with pytest.raises(Rejected) as missing:
-        client_settings(other, DEVICE, platform(), client_title(1))
+        client_settings(other, DEVICE, own_platform(), client_title(1))
     assert missing.value.code == 806
 
 
@@ -403,7 +406,7 @@ def test_keys_that_cannot_be_opened_fail_without_connecting() -> None:
 
 
 def test_add_device_seals_keys_and_calls_no_meter() -> None:
-    public = platform().public_key
+    public = own_platform().public_key
     request = {
         "device_type": "SMART_METER_E",
         "protocol": "SMR",
@@ -417,7 +420,7 @@ def test_add_device_seals_keys_and_calls_no_meter() -> None:
     carried = asyncio.run(carry_out(job(None, ("AddDevice", request)), 0, desk()))
     assert outcomes(carried) == [("Successful", None)]
     (fact,) = carried.ended.commands[0].facts
-    found = {key.kind: platform().open(DEVICE, key) for key in fact.registration.keys}  # type: ignore[union-attr]
+    found = {key.kind: own_platform().open(DEVICE, key) for key in fact.registration.keys}  # type: ignore[union-attr]
     assert found[KeyKind.ENCRYPTION] == GUEK and found[KeyKind.AUTHENTICATION] == AK
     assert GUEK not in codec.encode(carried.ended)
 
