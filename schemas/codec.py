@@ -23,7 +23,7 @@ from typing import Any, Final
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from schemas import _avsc, _convert, records
+from schemas import _avsc, _compile, _convert, records
 from schemas.records import CommandHeader, ResponseHeader
 
 MAGIC: Final = b"\xc3\x01"
@@ -79,8 +79,17 @@ class _Body:
         """Build the conversions: late, so that classes may be bound after the schemas were read."""
         self.to_wire = _convert.writer(self.published, self.names, self.classes)
         self.from_wire = _convert.reader(self.published, self.names, self.classes)
+        self.compiled = _compile.encoder(self.published, self.names, self.classes)
 
     def write(self, out: BytesIO, record: object) -> None:
+        if self.compiled is not None:
+            parts: list[bytes] = []
+            try:
+                self.compiled(record, parts.append)
+                out.write(b"".join(parts))
+                return
+            except (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError):
+                pass  # fastavro says below which field it is
         try:
             if self.to_wire is not None:
                 record = self.to_wire(record)

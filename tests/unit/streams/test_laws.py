@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, Job, Status, TimeZoneSet
+from schemas.records import CommandEnded, DeviceRegistered, Ended, Fact, Fault, Job, Status, TimeZoneSet
 from schemas.topics import COMMANDS, JOB_RESULTS, TICKS
 from streams.device.evolve import replay
 from streams.device.limits import Limits
@@ -37,6 +37,11 @@ from tests.unit.streams.world import (
 DEVICES = tuple(f"TEST102400000000{number}" for number in range(3))
 LIMITS = Limits(slots=2, silent_slots=1, commands_a_job=3, queue_commands=6)
 FAULT = Fault(225, "CONNECTION_REFUSED", "METERLOG", "nobody listens")
+FACTS: tuple[tuple[Fact, ...], ...] = (
+    (),
+    (TimeZoneSet("Europe/Amsterdam"),),
+    (DeviceRegistered(REGISTRATION, 9),),
+)
 OPERATIONS = ("AddDevice", "SynchronizeTime", "ClearAlarmRegister")
 
 devices = st.sampled_from(DEVICES)
@@ -93,9 +98,7 @@ class Laws(RuleBasedStateMachine):
             if data.draw(st.booleans()):
                 outcomes.append(succeeded(each.correlation_id, each.operation))
             elif data.draw(st.booleans()):
-                facts = data.draw(
-                    st.sampled_from([(), (TimeZoneSet("Europe/Amsterdam"),), (DeviceRegistered(REGISTRATION, 9),)])
-                )
+                facts: tuple[Fact, ...] = data.draw(st.sampled_from(FACTS))
                 outcomes.append(CommandEnded(each.correlation_id, how, FAULT, facts=facts))
         wrong = replace(job, number=job.number + data.draw(st.sampled_from([0, 0, 0, 1, -1])))
         told = outcomes or (CommandEnded("nobody's", how),)
