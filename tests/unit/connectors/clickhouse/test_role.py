@@ -1,0 +1,33 @@
+"""The sink's settings: what is missing or wrong is refused by name."""
+
+import pytest
+
+from connectors.clickhouse.role import Settings
+from roles.settings import SettingsWrong
+
+GIVEN = {"METERLOG_KAFKA": "broker:9092", "METERLOG_CLICKHOUSE": "store:9440"}
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    settings = Settings.read(GIVEN)
+    assert (settings.host, settings.port, settings.database, settings.user) == ("store", 9440, "default", "default")
+    assert (settings.group, settings.records, settings.seconds, settings.secure) == ("meterlog-sink", 5_000, 1.0, False)
+    assert Settings.read({**GIVEN, "METERLOG_CLICKHOUSE": "store"}).port == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("METERLOG_KAFKA", ""),
+        ("METERLOG_CLICKHOUSE", ""),
+        ("METERLOG_CLICKHOUSE", "store:http"),
+        ("METERLOG_CLICKHOUSE", "store:99999"),
+        ("METERLOG_CLICKHOUSE_SECURE", "perhaps"),
+        ("METERLOG_SINK_RECORDS", "0"),
+        ("METERLOG_SINK_RECORDS", "many"),
+        ("METERLOG_SINK_SECONDS", "0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsWrong, match=f"^{name}"):
+        Settings.read({**GIVEN, name: value})
