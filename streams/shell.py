@@ -13,10 +13,7 @@ What holds, and why:
 
 import asyncio
 import logging
-import os
-import secrets
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,19 +22,19 @@ from typing import Any, NoReturn, cast
 
 import faust
 import uvloop
-from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 from faust.types import EventT, StreamT
 
 from streams import patches, store
 from streams.keeper import Headers, Keeper, KeeperFactory, Outgoing, Received, ShellSettings
+from streams.process import check_topics, exit_later, quieten
 from streams.readers import Guard
 from streams.status import ShellStatus
+from streams.ticks import Ticks
 from streams.transactions import is_fenced
 
 _log = logging.getLogger(__name__)
 
-EXIT_FAULT = 70
 _EXIT_GRACE = 5.0  # seconds Faust gets to stop by itself after a fault; meanwhile it keeps its partitions from others
 _GUARDS = 4  # jumps of different partitions are looked at side by side
 _STOP_GRACE = 40.0  # more than a transaction may take
@@ -67,8 +64,7 @@ class Shell:
         self._metrics = self.status.metrics
         self._partitions = store.Partitions(settings, make_keeper, self.status)
         self._guards = [Guard(settings) for _ in range(_GUARDS)]
-        self._tick_guard = Guard(settings)  # of its own: ticks run beside batches
-        self._tick_producer: Producer | None = None
+        self._ticks = Ticks(settings)
         self._seeks_to_positions = False
         self.app = self._make_app()
 
@@ -260,27 +256,10 @@ class Shell:
             return
         positions = {partition.number: dict(partition.positions) for partition in self._partitions.owned()}
         try:
-            await asyncio.get_running_loop().run_in_executor(self._partitions.threads, self._send_ticks, positions)
+            await asyncio.get_running_loop().run_in_executor(self._partitions.threads, self._ticks.send, positions)
+            self._metrics.ticks.inc(len(positions))
         except (KafkaException, TimeoutError, BufferError) as error:  # the next one comes soon, and says the same
             _log.warning("no ticks this time: %s", error)
-
-    def _send_ticks(self, positions: dict[int, dict[str, int]]) -> None:
-        settings = self.settings
-        if self._tick_producer is None:
-            self._tick_producer = Producer(
-                {
-                    **dict(settings.kafka),
-                    "bootstrap.servers": settings.bootstrap,
-                    "enable.idempotence": True,
-                    "message.timeout.ms": int(max(settings.tick_interval, 1.0) * 5_000),
-                }
-            )
-        for number, done in positions.items():
-            ends = {topic: self._tick_guard.end(topic, number, done.get(topic, -1)) for topic in settings.watched}
-            value = settings.make_tick(number, time.time_ns() // 1_000_000, secrets.randbits(63), ends)
-            self._tick_producer.produce(settings.ticks, value, partition=number)
-        self._tick_producer.poll(0)
-        self._metrics.ticks.inc(len(positions))
 
     # --- ending
 
@@ -306,34 +285,11 @@ def _look(guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int
     return sum(guard.check(topic, partition, jumps) for (topic, partition), jumps in several)
 
 
-def exit_later(seconds: float) -> None:
-    """End the process after some seconds with a status that is not 0, should it still be there."""
-    timer = threading.Timer(seconds, os._exit, (EXIT_FAULT,))
-    timer.daemon = True
-    timer.start()
-
-
 def _headers(headers: Any) -> Headers:
     if not headers:
         return ()
     pairs = headers.items() if isinstance(headers, dict) else headers
     return tuple((name, value or b"") for name, value in pairs)
-
-
-def check_topics(settings: ShellSettings) -> None:
-    """Every topic of the shell exists and has the one partition count.
-
-    Raises ValueError naming the topic: Faust would wait for a missing one in silence, and unequal counts would put one
-    device's inputs on two workers.
-    """
-    client = AdminClient({**dict(settings.kafka), "bootstrap.servers": settings.bootstrap})
-    found = client.list_topics(timeout=settings.look_timeout).topics
-    for topic in (*settings.inbox, settings.table):
-        if topic not in found:
-            raise ValueError(f"{topic}: no such topic; create it first")
-        count = len(found[topic].partitions)
-        if count != settings.partitions:
-            raise ValueError(f"{topic}: has {count} partitions, the shell is set to {settings.partitions}")
 
 
 class _Worker(faust.Worker):
@@ -350,9 +306,7 @@ def run_shell(settings: ShellSettings, make_keeper: KeeperFactory, status: Shell
     Raises ValueError when a topic is missing or has another number of partitions.
     """
     check_topics(settings)
-    for name in ("faust", "mode", "aiokafka"):  # their debug records cost a tenth of the throughput, read or not
-        logger = logging.getLogger(name)
-        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
+    quieten()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     shell = Shell(settings, make_keeper, status)

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.shell import check_topics
+from streams.process import check_topics
 from tests.shell import harness
 from tests.shell.toy import Topics, settings
 
