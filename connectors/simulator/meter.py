@@ -302,9 +302,8 @@ class Meter:
             return [buffers.encode_time(second, ZONE) for second in at]
         energy = _ENERGY.get(column.tag)
         if energy is not None:
-            series = self.household.energy_series(at)
-            sums = zip(*(series[part] for part in energy), strict=True)
-            return [_U32.pack(Tag.DOUBLE_LONG_UNSIGNED, sum(parts) & 0xFFFFFFFF) for parts in sums]
+            values = self.household.series(energy, at)
+            return [_U32.pack(Tag.DOUBLE_LONG_UNSIGNED, value & 0xFFFFFFFF) for value in values]
         if column.class_id == 4:
             return self._gas_column(column, at)
         if "STATUS" in column.tag:  # unsigned; bit 3 is daylight saving (meter-model 10.6)
