@@ -29,6 +29,7 @@ from schemas.records import (
     Status,
     Tick,
 )
+from streams.app import collect_seldom
 from streams.device.keeper import Partition
 from streams.device.limits import Limits
 from streams.device.state import SETTLED_KEPT, Device, Settled, remember
@@ -104,6 +105,7 @@ def measure(count: int, devices: int, batch: int, profiler: cProfile.Profile | N
     """Commands in batches, each batch's results in the next one. Only the keeper's own time is counted."""
     catalogue(), profiles()
     values, given = table(devices), commands(count, devices)
+    collect_seldom()  # as the role does
     keeper = Partition(0, values, lambda _: 0, Limits(slots=2 * batch, silent_slots=1))
     tick = codec.encode(Tick(NOON, 7, 0))
     inputs = [Received(topics.TICKS.name, 0, 0, NOON, b"", tick, ())]
