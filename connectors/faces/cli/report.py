@@ -10,6 +10,7 @@ from connectors.faces.night import ZONE, Day
 
 SLOWEST: Final = 5
 HEIGHT: Final = 8
+WIDE: Final = 110  # columns of a terminal that show a day in quarters of an hour
 METER_ROWS: Final = 8  # of one meter's day; the rest is one query away
 
 
@@ -36,18 +37,20 @@ def _rows(queries: Queries) -> None:
 def _load_curve(queries: Queries, day: Day) -> None:
     local = day.start.astimezone(ZONE).date()
     curve = queries.load_curve(local, ZONE.key)
+    each = 1 if console.width >= WIDE else 2  # quarters of an hour a character
     console.print(
-        f"\n[bold]The fleet's load on {local:%A %d %B}[/], drawn from the grid, a character a quarter of an hour"
+        f"\n[bold]The fleet's load on {local:%A %d %B}[/], taken from the grid; {15 * each} minutes a character"
     )
     if not curve:
         console.print("   no quarter-hours are stored for this day")
         return
-    drawn = [float(point["import_kw"] or 0) for point in curve]
+    load = [float(point["import_kw"] or 0) for point in curve]
+    drawn = [sum(load[at : at + each]) / len(load[at : at + each]) for at in range(0, len(load), each)]
     for line in plot.columns(drawn, height=HEIGHT, labels=("0:00", "6:00", "12:00", "18:00", "24:00"), unit="kW"):
         console.print(line, markup=False)
     used = sum(float(point["imported_kwh"] or 0) for point in curve)
     made = sum(float(point["exported_kwh"] or 0) for point in curve)
-    console.print(f"   {used:,.0f} kWh taken, {made:,.0f} kWh fed in, peak {max(drawn):,.0f} kW")
+    console.print(f"   {used:,.0f} kWh taken, {made:,.0f} kWh fed in, peak {max(load):,.0f} kW")
 
 
 def _completeness(queries: Queries, day: Day) -> None:
