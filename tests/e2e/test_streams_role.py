@@ -100,7 +100,7 @@ def send(kafka: str, devices: list[str], operation: str, request: dict[str, obje
     for device in devices:
         header = CommandHeader(str(uuid4()), device, time.time_ns() // 1_000_000)
         value = codec.encode_command(operation, header, request)
-        said = headers.for_command(operation, header)
+        said: list[tuple[str, str | bytes | None]] = [*headers.for_command(operation, header)]
         producer.produce(topics.COMMANDS.name, value, device.encode(), headers=said)
         names.add(header.correlation_id)
     assert producer.flush(30) == 0
