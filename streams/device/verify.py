@@ -5,6 +5,7 @@ versions that are missing (gaps), versions there twice with other content (confl
 (doubles), values of the table that differ, and bytes that cannot be read.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -162,9 +163,12 @@ def _records(
             raise KafkaException(found.error)
         left = set(found.partitions)
         consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+        heard = time.monotonic()
         while left:
-            messages = consumer.consume(10_000, timeout=timeout)
-            if not messages:
+            messages = consumer.consume(10_000, timeout=0.2)  # it waits that long unless there are so many
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > timeout:
                 raise TimeoutError(f"{topic}: nothing for {timeout:g} s, partitions {sorted(left)} have not ended")
             for message in messages:
                 error = message.error()
