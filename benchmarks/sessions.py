@@ -24,6 +24,7 @@ import socket
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from gurux_dlms import GXByteBuffer, GXReplyData
 from gurux_dlms.enums import Authentication, InterfaceType, Security
 from gurux_dlms.internal._GXCommon import _GXCommon
 from gurux_dlms.internal._GXDataInfo import _GXDataInfo
-from gurux_dlms.objects import GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
+from gurux_dlms.objects import GXDLMSCaptureObject, GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
 from gurux_dlms.secure import GXDLMSSecureClient
 
 from connectors.dlms import cosem
@@ -180,8 +181,6 @@ class Gurux:
             wanted = GXDLMSProfileGeneric(".".join(str(part) for part in profile(rows).instance_id))
             columns = [GXDLMSClock("0.0.1.0.0.255"), GXDLMSData("0.0.96.10.2.255")]
             columns += [GXDLMSRegister("1.0.1.8.0.255"), GXDLMSRegister("1.0.2.8.0.255")]
-            from gurux_dlms.objects import GXDLMSCaptureObject
-
             wanted.captureObjects.extend([(column, GXDLMSCaptureObject(2, 0)) for column in columns])
             assert len(self.read(wanted, 2)) == rows
         self.exchange(self.client.releaseRequest())
@@ -261,8 +260,8 @@ def measure(port: int, seconds: float, rounds: int) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for _ in range(rounds):
             for rows in SHAPES:
-                ours[rows].append(runner.run(own_per_core_second(lambda rows=rows: own(port, rows), seconds)))
-                theirs[rows].append(per_core_second(lambda rows=rows: gurux_session(port, rows), seconds))
+                ours[rows].append(runner.run(own_per_core_second(partial(own, port, rows), seconds)))
+                theirs[rows].append(per_core_second(partial(gurux_session, port, rows), seconds))
             decoded[0].append(960 * per_core_second(lambda: cosem.decode_rows(encoded), seconds / 4))
             decoded[1].append(960 * per_core_second(lambda: gurux_rows(encoded), seconds / 4))
     load = psutil.getloadavg()[0]

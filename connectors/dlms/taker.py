@@ -189,8 +189,9 @@ class Taker:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.assign(partitions)
-        if self._paused:
-            consumer.pause(partitions)
+        # librdkafka keeps a partition's pause across assignments: one that was paused when it was lost would come back
+        # paused, and never be read. So it is said either way.
+        (consumer.pause if self._paused else consumer.resume)(partitions)
         self._assigned = True
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

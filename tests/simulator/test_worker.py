@@ -200,7 +200,7 @@ def test_a_worker_that_slept_takes_nothing_that_others_have(stand: Stand) -> Non
         time.sleep(9)  # longer than its session timeout: its partitions have another owner
         stand.send(*jobs(served, stand, 200, test_job.ALARMS, seconds=120, first=400))
         first.send_signal(signal.SIGCONT)
-        ended = stand.ended(600, 120)
+        ended = stand.ended(600, 60)
         assert Counter(each.device_id for each in ended) == {f"KFM{number:013d}": 1 for number in range(600)}
         assert max(Counter(served.counters).values()) == 1
 
