@@ -34,6 +34,9 @@ class Feed:
     def __init__(self, bootstrap: str, topics: Sequence[str], group: str, **settings: Any) -> None:
         self._ends: dict[Partition, int] = {}  # positions behind the last record: transaction markers lie there
         self._held: list[Message] = []
+        # Kept here: asking the client is a question to its own thread, and was seen to wait for tens of seconds.
+        self._owned: set[Partition] = set()
+        self._topics = set(topics)
         self._waiting = False
         self.connected = True
         self._consumer = Consumer(
@@ -49,6 +52,7 @@ class Feed:
                 "queued.max.messages.kbytes": 16_384,  # each partition
                 "topic.metadata.refresh.interval.ms": 10_000,  # topics may be applied after the sink was started
                 "reconnect.backoff.ms": 250,
+                "error_cb": self._told,  # served while records are taken; the broker's absence is told here alone
                 **settings,
             }
         )
@@ -56,19 +60,24 @@ class Feed:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._ends.clear()
+        self._owned = {(each.topic, each.partition) for each in partitions}
         log.info("partitions assigned", count=len(partitions))
         if self._waiting:
             consumer.assign(partitions)
             consumer.pause(partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._owned.clear()
         self._held.clear()  # they come again, to whoever owns them then
         log.info("partitions revoked", count=len(partitions))
 
     @property
     def joined(self) -> bool:
         """Whether this member has partitions."""
-        return bool(self._consumer.assignment())
+        return bool(self._owned)
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(*place) for place in sorted(self._owned)]
 
     def take(self, records: int, seconds: float, max_bytes: int) -> list[Message]:
         """The next records: at most `records` and about `max_bytes`, those of `seconds` when there are fewer."""
@@ -83,8 +92,15 @@ class Feed:
                     size += len(message)
                 else:
                     self._heard(message, error)
-        self.connected = self.connected or bool(taken)
+        self.connected = bool(taken) or self.connected or self._answers()
         return taken
+
+    def _answers(self) -> bool:
+        """Whether the broker is back and has the topics: a quiet topic would not tell."""
+        try:
+            return bool(self._topics <= self._consumer.list_topics(timeout=1).topics.keys())
+        except KafkaException:
+            return False
 
     def _heard(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
@@ -96,11 +112,16 @@ class Feed:
             self.connected = error.code() not in {KafkaError._ALL_BROKERS_DOWN, KafkaError.UNKNOWN_TOPIC_OR_PART}
             log.warning("kafka", reason=error.str())
 
+    def _told(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.connected = False
+            log.warning("kafka", reason=error.str())
+
     def stay(self, seconds: float) -> None:
         """Wait without taking records, yet remain a member of the group."""
         self._waiting = True
         try:
-            self._consumer.pause(self._consumer.assignment())
+            self._consumer.pause(self._partitions())
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
                 message = self._consumer.poll(min(left, 0.5))
@@ -110,12 +131,11 @@ class Feed:
                     self._held.append(message)  # fetched before the pause
         finally:
             self._waiting = False
-            self._consumer.resume(self._consumer.assignment())
+            self._consumer.resume(self._partitions())
 
     def commit(self, ends: Mapping[Partition, int]) -> bool:
         """Commit positions of partitions still owned. False: they were not taken, so the records may come again."""
-        owned = {(each.topic, each.partition) for each in self._consumer.assignment()}
-        offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in owned]
+        offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in self._owned]
         if not offsets:
             return True
         try:
@@ -130,7 +150,7 @@ class Feed:
     def lag(self) -> dict[str, int]:
         """Records (and transaction markers) of each topic behind the positions of this member, as last heard."""
         lag: dict[str, int] = {}
-        for place in self._consumer.position(self._consumer.assignment()):
+        for place in self._consumer.position(self._partitions()):
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             position = max(place.offset, self._ends.get((place.topic, place.partition), 0))
             lag[place.topic] = lag.get(place.topic, 0) + (max(high - position, 0) if position >= 0 <= high else 0)

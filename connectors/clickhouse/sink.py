@@ -137,6 +137,7 @@ class Sink:
     limits: Limits = field(default_factory=Limits)
     stop: Event = field(default_factory=Event)
     waiting_for: str | None = None
+    batches: int = 0  # stored and committed
     turned_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
@@ -165,6 +166,7 @@ class Sink:
         token = batch.token("sink_batches_in", range(len(batch.records)))
         self._patiently(partial(self.target.insert, "sink_batches_in", batch.ledger(at), token))
         self._commit(batch.ends())
+        self.batches += 1
         meters.count(batch, time.monotonic() - begun)
         self.turned_at = time.monotonic()
 

@@ -1,11 +1,13 @@
 """The views and the queries, on a real ClickHouse: what an analyst reads is what the meters told."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,3 +288,14 @@ def test_what_cannot_be_asked_says_what_to_do(clickhouse: Any) -> None:
         Queries("127.0.0.1", 1).devices()
     with pytest.raises(MigrationRefused, match="127.0.0.1:1"):
         migrate("127.0.0.1", 1)
+
+
+def test_every_query_of_the_documentation_runs(tables: Tables) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "analytics.md").read_text("utf-8")
+    blocks = re.findall(r"^ *```sql\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    bare = "\n".join(line for block in blocks for line in block.splitlines() if not line.lstrip().startswith("--"))
+    queries = [query for query in bare.split(";") if query.strip()]
+    assert len(queries) >= 6
+    tables.store([energy("EM0001", "2026-11-01T00:00", [1, 2, 3]), registered("EM0001")])
+    answers = [tables.ask(query) for query in queries]
+    assert answers[0][1][1] == Decimal("0.001")

@@ -1,10 +1,13 @@
 """The sink on a real broker and a real ClickHouse: every record stored once or set aside, whatever dies."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,12 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clickhouse_driver import Client
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from connectors.clickhouse.role import ready
 from connectors.clickhouse.sink import Sink
+from infra import topics
 from infra.embedded.clickhouse import ClickHouse
-from infra.embedded.ports import LOOPBACK
+from infra.embedded.kafka import Kafka
+from infra.embedded.ports import LOOPBACK, free_port
+from infra.migrate import migrate
 from schemas import codec
+from schemas.topics import READS_PROFILES
 from tests.e2e.sink_world import World, energy, millis, registers, until
 
 Topics = Callable[..., dict[str, str]]
@@ -44,8 +55,7 @@ def running(sink: Sink) -> Iterator[Sink]:
 
 
 def settled(world: World) -> Callable[[], bool]:
-    produced = world.produced()
-    return lambda: sum(world.accounted()) == produced
+    return lambda: sum(world.accounted()) == world.sent
 
 
 def test_rows_are_kwh_and_what_is_missing_is_null(world: World) -> None:
@@ -100,7 +110,7 @@ def test_poison_is_set_aside_with_its_reason_and_the_batch_goes_on(world: World)
         until(settled(world))
     assert world.accounted() == (2, len(poison) + 1)
     assert world.ask("SELECT count() FROM energy_reads FINAL") == [(6,)]
-    letters = {letter.value: letter.about for letter in world.dead()}
+    letters = {letter.value: letter.about for letter in world.dead(len(poison) + 1)}
     assert len(letters) == len(poison) + 1
     for data, reason in poison.items():
         letter = letters[data]
@@ -119,8 +129,8 @@ def test_what_only_the_server_refuses_is_found_by_halving(world: World) -> None:
         until(settled(world))
     assert world.accounted() == (40, 2)
     assert world.ask("SELECT count(), uniqExact(device_id) FROM energy_reads") == [(80, 40)]
-    assert sorted(letter.key for letter in world.dead()) == [b"EM0050", b"EM0051"]
-    assert "sane" in world.dead()[0].about.reason
+    assert sorted(letter.key for letter in world.dead(2)) == [b"EM0050", b"EM0051"]
+    assert "sane" in world.dead(2)[0].about.reason
 
 
 def child(world: World, records: int, *how: str) -> "subprocess.Popen[str]":
@@ -153,7 +163,8 @@ def test_a_repeated_batch_is_one_by_its_token(world: World) -> None:
     sinks = [world.sink(), World(**{**asdict(world), "group": f"{world.group}-other"}).sink()]
     for sink in sinks:
         with running(sink):
-            until(lambda sink=sink: not sum(sink.feed.lag().values()) and world.accounted() == (1, 0))  # type: ignore[misc]
+            until(lambda sink=sink: sink.batches == 1)  # type: ignore[misc]
+    assert world.accounted() == (1, 0)
     assert world.ask("SELECT count() FROM energy_reads") == [(3,)]  # without FINAL
 
 
@@ -196,6 +207,33 @@ def test_clickhouse_away_is_waited_for_and_said(kafka: str, make_topics: Topics,
         engine.stop()
 
 
+def test_a_broker_away_is_said_and_waited_for(clickhouse: Any, tmp_path: Path) -> None:
+    broker = Kafka(tmp_path, tmp_path / "logs", heap_mb=256)
+
+    def make_topics(*names: str, config: dict[str, str]) -> dict[str, str]:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        for created in admin.create_topics([NewTopic(name, 1, 1, config=config) for name in names]).values():
+            created.result(30)
+        return {name: name for name in names}
+
+    try:
+        broker.start()
+        broker.wait_ready()
+        world = World.new(broker.bootstrap, clickhouse.host, clickhouse.port, make_topics)
+        with running(world.sink()) as sink:
+            world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1])])
+            until(settled(world))
+            broker.kill()
+            until(lambda: ready(sink, sink.turned_at)[1].startswith("Kafka is away"))
+            broker.start()
+            broker.wait_ready()
+            until(lambda: ready(sink, sink.turned_at)[0])  # though nothing new came
+            world.send("profiles", [energy("EM0002", "2026-11-01T00:15", [1])])
+            until(settled(world))
+    finally:
+        broker.stop()
+
+
 def test_asked_to_end_while_clickhouse_is_away_it_ends_and_loses_nothing(world: World) -> None:
     world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1])])
     nowhere = World(**{**asdict(world), "port": 1})
@@ -204,3 +242,44 @@ def test_asked_to_end_while_clickhouse_is_away_it_ends_and_loses_nothing(world: 
     with running(world.sink()):
         until(settled(world))
     assert world.ask("SELECT captured_at FROM energy_reads")[0][0].timestamp() * 1_000 == millis("2026-11-01T00:15")
+
+
+def test_the_role_stores_answers_its_probes_and_ends_when_told(kafka: str, clickhouse: Any) -> None:
+    database = f"role_{uuid.uuid4().hex[:10]}"
+    migrate(clickhouse.host, clickhouse.port, database=database)
+    topics.apply(kafka, partitions=2)
+    port = free_port()
+    environment = {
+        **os.environ,
+        "METERLOG_KAFKA": kafka,
+        "METERLOG_CLICKHOUSE": f"{clickhouse.host}:{clickhouse.port}",
+        "METERLOG_CLICKHOUSE_DATABASE": database,
+        "METERLOG_SINK_GROUP": database,
+        "METERLOG_SINK_SECONDS": "0.2",
+        "METERLOG_METRICS_PORT": str(port),
+    }
+    device = f"EM{uuid.uuid4().hex[:8]}"
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(READS_PROFILES.name, codec.encode(energy(device, "2026-11-01T00:15", [1, 2])), device.encode())
+    assert producer.flush(30) == 0
+    command = [sys.executable, "-m", "connectors.clickhouse.sink"]
+    role = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        client = Client(clickhouse.host, port=clickhouse.port, database=database)
+        query = f"SELECT count() FROM energy_reads WHERE device_id = '{device}'"
+        until(lambda: client.execute(query) == [(2,)])
+        client.disconnect()
+        assert ask(port, "/readyz") == (200, "ok\n")
+        assert ask(port, "/livez") == (200, "ok\n")
+        assert f'meterlog_sink_rows_total{{topic="{READS_PROFILES.name}"}}' in ask(port, "/metrics")[1]
+    finally:
+        role.terminate()
+        _, told = role.communicate(timeout=30)
+    assert role.returncode == 0, told
+    events = [json.loads(line)["event"] for line in told.splitlines() if line.startswith("{")]
+    assert (events[0], events[-1]) == ("started", "stopped")
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return answer.status, answer.read().decode()
