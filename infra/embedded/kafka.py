@@ -4,7 +4,7 @@ Configured as a single node (replication factor 1) and nearer to production than
 accident, transactions work, data stays in its folder. Everything listens on loopback only.
 """
 
-import uuid
+import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -174,7 +174,8 @@ class Kafka(Part):
         (self.folder / "log4j2.properties").write_text(LOGGING.format(log=self.log))
 
     def _format(self, jars: str, options: Sequence[str]) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # 16 octets; the first is kept below 0xF8, whose base64 begins with "-" and would be taken for an option
+        cluster = urlsafe_b64encode(bytes((secrets.randbelow(0xF8), *secrets.token_bytes(15)))).decode().rstrip("=")
         arguments = ["format", "-t", cluster, "-c", str(self._properties), "--ignore-formatted"]
         tool = self._java(jars, [*options, "-Xmx256m"], "kafka.tools.StorageTool", *arguments)
         tool.start()

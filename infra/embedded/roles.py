@@ -48,7 +48,7 @@ TASKS = (
 )
 
 STREAMS = Role("streams", (*CLI, "run", "streams"))
-DLMS_WORKER = Role("dlms-worker", (*CLI, "run", "dlms-worker"))
+DLMS_WORKER = Role("dlms-worker", (*CLI, "run", "dlms-worker"), grace=20.0)  # sessions may go on for 10 s
 CLICKHOUSE_SINK = Role("clickhouse-sink", (*CLI, "run", "clickhouse-sink"))
 SIMULATOR = Role("simulator", (*CLI, "simulator", "run"))
 
