@@ -4,6 +4,7 @@ METERLOG_STREAMS_SLOTS          jobs in flight a partition; 200
 METERLOG_STREAMS_SILENT_SLOTS   of them at most for meters that did not answer lately; a quarter
 METERLOG_STREAMS_ATTEMPTS       of one command; 3
 METERLOG_STREAMS_RETRY_SECONDS  before the second attempt, doubled for the next; 30
+METERLOG_STREAMS_OPERATION_SECONDS  an operation's time at most, whatever it declares; 86400
 METERLOG_STREAMS_CONNECT_SECONDS  a job's time besides its operations; 60
 METERLOG_STREAMS_GRACE_SECONDS  after a job's deadline, before it counts as lost; 30
 METERLOG_STREAMS_APPLICATION    consumer group, and stem of the transactional ids; meterlog-devices
@@ -74,6 +75,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> StreamsSetting
             silent_slots=roles.whole(environment, "METERLOG_STREAMS_SILENT_SLOTS", max(1, slots // 4), 1, slots),
             attempts=roles.whole(environment, "METERLOG_STREAMS_ATTEMPTS", Limits().attempts, 1, 100),
             retry_delay=int(1_000 * seconds("METERLOG_STREAMS_RETRY_SECONDS", 30)),
+            operation_seconds=roles.whole(
+                environment, "METERLOG_STREAMS_OPERATION_SECONDS", Limits().operation_seconds, 1, 86_400
+            ),
             connect=int(1_000 * seconds("METERLOG_STREAMS_CONNECT_SECONDS", 60)),
             grace=int(1_000 * seconds("METERLOG_STREAMS_GRACE_SECONDS", 30)),
         ),

@@ -159,7 +159,7 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
             number=device.jobs + 1,
             correlation_ids=tuple([held.correlation_id for held in commands]),
             dispatched_at=now,
-            deadline=now + limits.connect + 1_000 * sum(_seconds(held) for held in commands),
+            deadline=now + limits.connect + 1_000 * sum(_seconds(held, limits) for held in commands),
             counter_from=device.counter,
             counter_to=device.counter + frames - 1,
         )
@@ -218,22 +218,22 @@ def _together(due: list[Pending], limits: Limits) -> list[Pending]:
     first = due[0]
     if not _connects(first):
         return [first]
-    chosen, seconds = [first], _seconds(first)
+    chosen, seconds = [first], _seconds(first, limits)
     for held in due[1:]:
         if len(chosen) == limits.commands_a_job:
             break
         if not _connects(held):
             continue
-        seconds += _seconds(held)
+        seconds += _seconds(held, limits)
         if seconds > limits.seconds_a_job:
             break
         chosen.append(held)
     return chosen
 
 
-def _seconds(held: Pending) -> int:
+def _seconds(held: Pending, limits: Limits) -> int:
     found = catalogue().get(held.operation)
-    return found.seconds if found is not None else 0
+    return min(found.seconds, limits.operation_seconds) if found is not None else 0
 
 
 def _frames(held: Pending) -> int:

@@ -7,6 +7,7 @@ nothing that can arrive.
 from dataclasses import dataclass
 from typing import Final
 
+from operations import catalogue
 from schemas import headers
 from schemas.codec import Unreadable, decode, decode_command, name_of, operation_of
 from schemas.records import Fault, JobAttempting, JobEnded, Tick
@@ -42,7 +43,7 @@ def read_command(received: Received, limits: Limits) -> CommandReceived | Refusa
     try:
         command = decode_command(received.value)
     except Unreadable as error:
-        return _unattributed(received, faults.invalid("request", f"unreadable: {error.reason}"))
+        return _unattributed(received, faults.invalid("request", f"unreadable: {error.reason}"), unread=True)
     header = command.header
     fault: Fault | None = None
     if not received.key:
@@ -85,8 +86,10 @@ def read_tick(received: Received) -> Tick | DeadLetter:
     return record if isinstance(record, Tick) else DeadLetter(f"{type(record).__name__} is not a Tick")
 
 
-def _unattributed(received: Received, fault: Fault) -> Refusal | DeadLetter:
-    """A command that cannot be decoded is still answered when its Kafka headers and its key say whose it is."""
+def _unattributed(received: Received, fault: Fault, *, unread: bool = False) -> Refusal | DeadLetter:
+    """A command that cannot be decoded is still answered when its Kafka headers and its key say whose it is; an
+    `unread` one of an operation that nobody knows is told that, as its schema cannot be known either.
+    """
     said = headers.read(received.headers)
     correlation_id = (said.correlation_id or "").strip()[:_LONGEST_ID]
     try:
@@ -96,6 +99,8 @@ def _unattributed(received: Received, fault: Fault) -> Refusal | DeadLetter:
     if not correlation_id or not device_id:
         return DeadLetter(fault.message)
     operation = (said.operation or "").strip()[:_LONGEST_ID] or _operation(received.value)
+    if unread and operation and operation not in catalogue():
+        fault = faults.unknown_operation(operation)
     return Refusal(device_id, CommandRefused(correlation_id, operation, fault, None, received.timestamp))
 
 

@@ -17,6 +17,7 @@ class Limits:
     retry_jitter: float = 0.2  # of the delay, either way
     commands_a_job: int = 16
     seconds_a_job: int = 600  # sum of what its operations may take; one command may exceed it alone
+    operation_seconds: int = 86_400  # of any one operation at most, whatever it declares
     connect: int = 60_000  # for taking the job, the connection and the association
     grace: int = 30_000  # after the deadline, for the result to arrive
     association_frames: int = 8  # invocation counters besides those of the operations
@@ -26,7 +27,7 @@ class Limits:
     record_bytes: int = 256 * KIB  # of one command
 
     def __post_init__(self) -> None:
-        for name in ("slots", "attempts", "commands_a_job", "queue_commands"):
+        for name in ("slots", "attempts", "commands_a_job", "queue_commands", "operation_seconds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 1")
         if not 0 <= self.silent_slots <= self.slots:

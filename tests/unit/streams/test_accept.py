@@ -237,6 +237,15 @@ class TestBytesNobodyCanRead:
         (letter,) = on(topics.DEAD_LETTERS, World().batch(raw(tick(NOON).value, key=DEVICE.encode())))
         assert "not a command" in headers.dead_letter(letter.headers).reason
 
+    @pytest.mark.parametrize(
+        ("operation", "told"), [("MakeCoffee", (407, "operation")), ("SynchronizeTime", (401, "request"))]
+    )
+    def test_an_unknown_operation_is_told_from_a_known_one(self, operation: str, told: tuple[int, str]) -> None:
+        said = (("correlation-id", uid(5).encode()), ("operation", operation.encode()))
+        given = raw(b"\xc3\x01" + bytes(8) + b"body", key=DEVICE.encode(), headers=said)
+        (response,) = responses(World().holding(registered()).batch(given))
+        assert response.fault is not None and (response.fault.code, response.fault.field) == told
+
     def test_an_oversized_record(self) -> None:
         large = raw(b"\xc3\x01" + bytes(300_000), key=DEVICE.encode(), headers=self.ATTRIBUTED)
         (response,) = responses(World().holding(registered()).batch(large))

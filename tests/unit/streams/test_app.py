@@ -28,6 +28,7 @@ def test_everything_can_be_set() -> None:
         "METERLOG_STREAMS_SLOTS": "10",
         "METERLOG_STREAMS_RETRY_SECONDS": "0.5",
         "METERLOG_STREAMS_GRACE_SECONDS": "1",
+        "METERLOG_STREAMS_OPERATION_SECONDS": "7",
         "METERLOG_STREAMS_APPLICATION": "other",
         "METERLOG_KAFKA_CONFIG": "security.protocol=SSL; ssl.key.password=a=b",
         "METERLOG_METRICS_PORT": "0",
@@ -35,6 +36,7 @@ def test_everything_can_be_set() -> None:
     settings = read_settings(given)
     assert (settings.limits.slots, settings.limits.silent_slots) == (10, 2)
     assert (settings.limits.retry_delay, settings.limits.grace) == (500, 1_000)
+    assert settings.limits.operation_seconds == 7
     assert settings.role.kafka_config == (("security.protocol", "SSL"), ("ssl.key.password", "a=b"))
     shell = shell_settings(settings, 4)
     assert (shell.application, shell.partitions) == ("other", 4)

@@ -43,6 +43,14 @@ def test_all_due_commands_of_a_device_share_a_job_in_order() -> None:
     assert job.deadline == NOON + Limits().connect + 3 * 30_000
 
 
+def test_what_an_operation_may_take_can_be_cut_short() -> None:
+    limits = Limits(operation_seconds=5)
+    world = World(limits).holding(registered())
+    world.batch(command(1), command(2))
+    (job,) = jobs(world.batch(tick(NOON)))
+    assert job.deadline == NOON + limits.connect + 2 * 5_000
+
+
 def test_a_job_is_bounded_in_number_and_time() -> None:
     world = World(Limits(commands_a_job=2)).holding(registered())
     world.batch(*(command(number) for number in range(3)))
