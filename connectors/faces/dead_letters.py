@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas import headers
 from schemas.topics import DEAD_LETTERS, TOPICS
@@ -45,6 +45,7 @@ def letters(bootstrap: str, *, only: str | None = None) -> Iterator[DeadLetter]:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,  # the mark of a transaction ends the log: no record tells that all was read
         }
     )
     try:
@@ -67,14 +68,17 @@ def _partition(consumer: Consumer, partition: int, only: str | None) -> Iterator
         return
     place = TopicPartition(DEAD_LETTERS.name, partition, start)
     consumer.assign([place])
-    while (
-        consumer.position([place])[0].offset < end
-    ):  # position, not the last record: a transaction marker may end the log
+    while True:
         message = consumer.poll(TIMEOUT_SECONDS)
         if message is None:
             return
-        if message.error() is not None:
-            raise KafkaException(message.error())
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                if message.partition() == partition:
+                    return
+                continue  # of the partition before, heard late
+            raise KafkaException(error)
         if (message.offset() or 0) >= end:
             return
         told: headers.Raw = message.headers()  # type: ignore[assignment]
