@@ -53,10 +53,15 @@ def containers() -> bool:
 
 
 @pytest.fixture(scope="session")
-def kafka(containers: bool) -> Iterator[str]:
+def serve_kafka(containers: bool) -> Callable[[], AbstractContextManager[str]]:
+    """`with serve_kafka() as bootstrap`: another real broker, for tests that need the system's own topic names."""
+    return _kafka_container if containers else _embedded_kafka
+
+
+@pytest.fixture(scope="session")
+def kafka(serve_kafka: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """Bootstrap servers of a real broker, for the whole session."""
-    serve: Callable[[], AbstractContextManager[str]] = _kafka_container if containers else _embedded_kafka
-    with serve() as bootstrap:
+    with serve_kafka() as bootstrap:
         yield bootstrap
 
 
