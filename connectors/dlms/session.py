@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
 from connectors.dlms import cosem
-from connectors.dlms.cosem import axdr
+from connectors.dlms.conversion import from_cosem, to_cosem
 from connectors.dlms.failures import OutOfStep, not_associated, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link, connect
@@ -252,25 +252,3 @@ async def associate(
 
 def _descriptor(attribute: Attribute) -> cosem.Attribute:
     return cosem.Attribute(attribute.class_id, attribute.obis, attribute.index)
-
-
-def from_cosem(data: cosem.Data) -> Data:
-    """The engine's value as operations see it: a bit-string is (number of bits, bytes), the rest is the same."""
-    tag, value = data
-    if tag in (1, 2):
-        return Data(tag, tuple(from_cosem(item) for item in value))
-    if tag == 4:
-        return Data(tag, (len(value), axdr.bytes_of(value)))
-    if tag == 19:
-        return Data(tag, tuple(from_cosem(item) for item in value.items))
-    return Data(tag, value)
-
-
-def to_cosem(data: Data) -> cosem.Data:
-    """The other way. Raises LocalProtocolError only when it is encoded."""
-    if data.tag in (1, 2):
-        return cosem.Data(data.tag, tuple(to_cosem(item) for item in data.value))
-    if data.tag == 4:
-        length, raw = data.value
-        return cosem.Data(data.tag, axdr.bits_of(raw, length))
-    return cosem.Data(data.tag, data.value)

@@ -5,11 +5,11 @@ Rules of meter-model 11: rows stand at multiples of the period of local time, ol
 belong to it; columns come in the order of capture_objects.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from struct import Struct
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from connectors.dlms.cosem import axdr
@@ -18,13 +18,11 @@ from connectors.dlms.cosem.cosem_time import CosemDateTime
 from connectors.dlms.cosem.names import Selection
 from operations._profile import Column, CosemObject
 
-SCOPE_VIOLATED = 13  # Data-Access-Result scope-of-access-violated
-_TIME = Struct(
-    ">BBHBBBBBBBhB"
-)  # octet-string 12: year month day weekday hour minute second hundredths deviation status
+ZONE: Final = ZoneInfo("Europe/Amsterdam")  # of every meter of the fleet
+# octet-string 12: year month day weekday hour minute second hundredths deviation status
+_TIME = Struct(">BBHBBBBBBBhB")
+BY_RANGE, BY_ENTRY = 1, 2  # access selectors
 _NULL = b"\x00"
-ColumnBytes = Callable[[Column, Sequence[int]], list[bytes]]
-"""Encoded values of one column at the given instants."""
 
 
 class OutOfScope(Exception):
@@ -41,44 +39,63 @@ class Wanted:
     entries: tuple[int, int] | None = None  # from 1, last 0 = to the end
 
 
-def wanted(profile: CosemObject, selection: Selection | None, zone: ZoneInfo) -> Wanted:
-    """What a request asks of a buffer (meter-model 11.1, 11.2).
+def everything(profile: CosemObject) -> Wanted:
+    """The whole buffer."""
+    return Wanted(0, float("inf"), tuple(range(len(profile.columns))))
 
-    Raises OutOfScope.
+
+def wanted(
+    profile: CosemObject, selection: Selection | None, zone: ZoneInfo, clock: bytes, *, by_column: bool = True
+) -> Wanted:
+    """What a request asks of a buffer (meter-model 11.1, 11.2); `clock` is the clock's logical name.
+
+    A meter that is not able to select `by_column` sends all columns. Raises OutOfScope.
     """
-    everything = tuple(range(len(profile.columns)))
+    whole = everything(profile)
     if selection is None:
-        return Wanted(0, float("inf"), everything)
+        return whole
     parts = selection.parameters.value
     if selection.parameters.tag != axdr.Tag.STRUCTURE or len(parts) != 4:
         raise OutOfScope("access parameters are not a structure of 4")
-    if selection.selector == 1:
-        return Wanted(_instant(parts[1], zone), _instant(parts[2], zone), _columns(profile, parts[3]) or everything)
-    if selection.selector == 2:
+    if selection.selector == BY_RANGE:
+        if axdr.plain(parts[0]) != (8, clock, 2, 0):
+            raise OutOfScope("the restricting object is not the clock")
+        columns = _columns(profile, parts[3]) if by_column else ()
+        return Wanted(_bound(parts[1], zone), _bound(parts[2], zone), columns or whole.columns)
+    if selection.selector == BY_ENTRY:
+        if [part.tag for part in parts] != [6, 6, 18, 18]:
+            raise OutOfScope("entries are double-long-unsigned, columns long-unsigned")
         first, last, from_column, to_column = (part.value for part in parts)
-        chosen = everything[max(from_column, 1) - 1 : to_column or None]
+        chosen = whole.columns[max(from_column, 1) - 1 : to_column or None] if by_column else whole.columns
         return Wanted(0, float("inf"), chosen, (max(first, 1), last))
     raise OutOfScope(f"selector {selection.selector}")
 
 
-def _instant(bound: Data, zone: ZoneInfo) -> float:
+def _bound(bound: Data, zone: ZoneInfo) -> float:
     if not isinstance(bound.value, bytes) or len(bound.value) != 12:
         raise OutOfScope("a bound is not a date-time")
-    moment = CosemDateTime.from_bytes(bound.value)
-    instant = moment.instant()
-    if instant is None:
+    second = instant(CosemDateTime.from_bytes(bound.value), zone)
+    if second is None:
+        raise OutOfScope("a bound has no date")
+    return second
+
+
+def instant(moment: CosemDateTime, zone: ZoneInfo) -> float | None:
+    """Seconds since 1970 UTC: by the deviation, or as local time where it is not specified; None without a date."""
+    found = moment.instant()
+    if found is None:
         local = moment.local()
-        if local is None:
-            raise OutOfScope("a bound has no date")
-        instant = local.replace(tzinfo=zone)
-    return instant.timestamp()
+        found = None if local is None else local.replace(tzinfo=zone)
+    return None if found is None else found.timestamp()
 
 
 def _columns(profile: CosemObject, chosen: Data) -> tuple[int, ...]:
+    if chosen.tag != axdr.Tag.ARRAY:
+        raise OutOfScope("selected_values is not an array")
     definitions = {column.definition: index for index, column in enumerate(profile.columns)}
     try:
         found = {definitions[tuple(part.value for part in column.value)] for column in chosen.value}
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         raise OutOfScope("a selected column is not captured") from None
     return tuple(sorted(found))
 
@@ -127,15 +144,17 @@ def encode_time(second: float, zone: ZoneInfo, status: int = 0) -> bytes:
     )  # fmt: skip
 
 
-def encode_rows(columns: Sequence[Sequence[bytes]], *, compress: bool, period: int, at: Sequence[int]) -> bytes:
+def encode_rows(
+    columns: Sequence[Sequence[bytes]], *, compress: bool, period: int, at: Sequence[int], clock: int | None = 0
+) -> bytes:
     """The array of structures.
 
-    `compress` sends null-data for a clock that is the one before plus the period (first column), and for a value
+    `compress` sends null-data for a clock (column `clock`) that is the one before plus the period, and for a value
     equal to the one before (meter-model 11).
     """
     head = bytes((axdr.Tag.STRUCTURE, len(columns)))
     if compress:
-        columns = [_compressed(column, index == 0, period, at) for index, column in enumerate(columns)]
+        columns = [_compressed(column, index == clock, period, at) for index, column in enumerate(columns)]
     rows = [head + b"".join(row) for row in zip(*columns, strict=True)]
     return bytes((axdr.Tag.ARRAY,)) + axdr.encode_length(len(rows)) + b"".join(rows)
 

@@ -19,7 +19,8 @@ from connectors.dlms.cosem import ClientRule, Keys, Mechanism, MeterSecurity, Se
 from connectors.simulator.curves import household, mix
 from connectors.simulator.faults import NO_FAULTS, Fault, Faults
 from connectors.simulator.ledger import Ledger
-from connectors.simulator.meter import Meter, model
+from connectors.simulator.meter import Meter
+from connectors.simulator.model import model
 from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT
 
 HOST: Final = "127.0.0.1"
@@ -27,23 +28,37 @@ MAX_METERS: Final = 16_383  # logical devices that AddDevice takes: 14 bits (met
 WPDU_DESTINATION: Final = slice(4, 6)
 MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"))
 
+SHIPMENT_FIELDS: Final = (
+    "device_id", "device_type", "protocol", "protocol_version", "host", "port", "logical_device", "security",
+    "system_title", "master_key", "authentication_key", "encryption_key", "password", "with_list_max", "time_zone",
+    "labels",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSettings:
     """A fleet.
 
-    `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer.
+    `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer. `lls` is the share
+    of meters that were never given keys and open by password, `public` the share that the shipment hands over without
+    any secret, so that the head-end sees no more of them than the public client may.
     """
 
     meters: int
     seed: int = 1
     profiles: Sequence[tuple[str, str]] = MIX
     delay: float = 0.0
+    lls: float = 0.0
+    public: float = 0.0
     faults: Faults = field(default_factory=lambda: NO_FAULTS)
 
     def __post_init__(self) -> None:
         if not 0 < self.meters <= MAX_METERS:
             raise ValueError(f"meters: a fleet has 1 to {MAX_METERS} meters, not {self.meters}")
+        if min(self.lls, self.public) < 0 or self.lls + self.public > 1:
+            raise ValueError(f"lls, public: shares of meters lie in 0 to 1 together, not {self.lls} and {self.public}")
+        if self.delay < 0:
+            raise ValueError(f"delay: {self.delay} s is negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,7 @@ class Identity:
     """Who a meter is, as its maker knows it: the content of its line in a shipment file."""
 
     number: int  # from 1; its logical device
+    security: str  # what its shipment line says: hls5, lls or none
     device_id: str
     protocol: str
     version: str
@@ -58,6 +74,7 @@ class Identity:
     encryption: bytes
     authentication: bytes
     master: bytes
+    password: bytes
 
 
 def identity(settings: FleetSettings, number: int) -> Identity:
@@ -65,11 +82,14 @@ def identity(settings: FleetSettings, number: int) -> Identity:
     protocol, version = settings.profiles[(number - 1) % len(settings.profiles)]
     code = f"ML{version.replace('.', ''):0<3}"[:5]
 
+    luck = mix(settings.seed, 62, number)
+
     def key(kind: str) -> bytes:
         return sha256(f"meterlog fleet {settings.seed} meter {number} {kind}".encode()).digest()[:16]
 
     return Identity(
         number=number,
+        security="lls" if luck < settings.lls else "none" if luck < settings.lls + settings.public else "hls5",
         device_id=f"{code}{number:012d}",
         protocol=protocol,
         version=version,
@@ -77,6 +97,7 @@ def identity(settings: FleetSettings, number: int) -> Identity:
         encryption=key("encryption"),
         authentication=key("authentication"),
         master=key("master"),
+        password=key("password").hex()[:8].encode(),
     )
 
 
@@ -85,17 +106,16 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
     --plain-keys`)."""
     with path.open("w", newline="", encoding="utf-8") as text:
         rows = csv.writer(text)
-        rows.writerow(
-            ("device_id", "device_type", "protocol", "protocol_version", "host", "port", "logical_device", "security",
-             "system_title", "master_key", "authentication_key", "encryption_key", "with_list_max", "time_zone", "labels")
-        )  # fmt: skip
+        rows.writerow(SHIPMENT_FIELDS)
         for number in range(1, settings.meters + 1):
             who = identity(settings, number)
+            keys = (who.master, who.authentication, who.encryption) if who.security == "hls5" else (b"", b"", b"")
+            password = who.password if who.security == "lls" else b""
             street = int(40 * mix(settings.seed, 61, number))
             rows.writerow(
-                (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, "hls5",
-                 who.system_title.hex(), who.master.hex(), who.authentication.hex(), who.encryption.hex(), 16,
-                 "Europe/Amsterdam", f"street={street + 1}")
+                (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, who.security,
+                 who.system_title.hex(), *(key.hex() for key in keys), password.hex(), 16, "Europe/Amsterdam",
+                 f"street={street + 1}")
             )  # fmt: skip
 
 
@@ -110,14 +130,14 @@ class Fleet:
         self.ledger = ledger
         self.meters = [self._meter(number) for number in range(1, settings.meters + 1)]
         self.port = 0
-        self.associations = 0  # open now
+        self.connections: set[asyncio.Transport] = set()  # open now
         self._server: asyncio.Server | None = None
         self._rules = {
-            size: ServerSettings(
-                clients={PUBLIC_CLIENT: ClientRule(Mechanism.NONE), MANAGEMENT_CLIENT: ClientRule(Mechanism.HLS5)},
+            (size, mechanism): ServerSettings(
+                clients={PUBLIC_CLIENT: ClientRule(Mechanism.NONE), MANAGEMENT_CLIENT: ClientRule(mechanism)},
                 max_receive_pdu=size,
             )
-            for size in {each.model.profile.traits.max_pdu for each in self.meters}
+            for size, mechanism in {(each.model.profile.traits.max_pdu, each.mechanism) for each in self.meters}
         }
 
     def _meter(self, number: int) -> Meter:
@@ -128,7 +148,11 @@ class Fleet:
             who.device_id,
             model(who.protocol, who.version, polyphase=mix(seed, 41) < 0.6),
             household(seed),
-            MeterSecurity(who.system_title, Keys(who.encryption, who.authentication)),
+            MeterSecurity(
+                who.system_title,
+                None if who.security == "lls" else Keys(who.encryption, who.authentication),
+                who.password,
+            ),
             gas_meters=1 if mix(seed, 42) < 0.8 else 0,
             ledger=self.ledger,
             now=time.time,
@@ -148,19 +172,31 @@ class Fleet:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening; open connections end with the loop."""
+        """Stop listening and close what is open."""
         if self._server is not None:
             self._server.close()
             self._server = None
+        for connection in tuple(self.connections):
+            connection.abort()
 
     def settings_of(self, meter: Meter) -> ServerSettings:
-        return self._rules[meter.model.profile.traits.max_pdu]
+        return self._rules[meter.model.profile.traits.max_pdu, meter.mechanism]
 
 
 class _Connection(asyncio.Protocol):
     """One TCP connection: finds its meter in the first WPDU, then feeds that meter's association."""
 
-    __slots__ = ("_answers", "_association", "_begin", "_fault", "_fleet", "_meter", "_spared", "_transport")
+    __slots__ = (
+        "_answers",
+        "_association",
+        "_begin",
+        "_fault",
+        "_fleet",
+        "_meter",
+        "_spared",
+        "_stalled",
+        "_transport",
+    )
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -170,9 +206,11 @@ class _Connection(asyncio.Protocol):
         self._answers = 0
         self._fault = Fault.NONE
         self._spared = 0
+        self._stalled = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._fleet.connections.add(self._transport)
 
     def data_received(self, data: bytes) -> None:
         association = self._association
@@ -186,6 +224,9 @@ class _Connection(asyncio.Protocol):
                 return
             data, self._begin = self._begin, b""
         if self._fault is Fault.STALL and self._answers >= self._spared:
+            if not self._stalled:
+                self._stalled = True
+                self._note("stall")
             return
         acted = self._acts()
         out = association.receive(data)
@@ -205,12 +246,15 @@ class _Connection(asyncio.Protocol):
     def _attach(self, sap: int) -> ServerAssociation | None:
         """The association of the meter with this SAP; None when there is none, or it serves another client now."""
         fleet = self._fleet
-        if not 0 < sap <= len(fleet.meters) or fleet.meters[sap - 1].open:
+        if not 0 < sap <= len(fleet.meters):
             return None
-        meter = self._meter = fleet.meters[sap - 1]
+        meter = fleet.meters[sap - 1]
+        if meter.open:
+            fleet.ledger.note(meter.device_id, "refused")
+            return None
+        self._meter = meter
         meter.open = True
         meter.connections += 1
-        fleet.associations += 1
         fleet.ledger.note(meter.device_id, "connected")
         self._fault, self._spared = fleet.settings.faults.draw(meter.number, meter.connections)
         if self._fault is Fault.REFUSE:
@@ -256,9 +300,9 @@ class _Connection(asyncio.Protocol):
             self._fleet.ledger.note(self._meter.device_id, "fault", fault)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._fleet.connections.discard(self._transport)
         if self._meter is not None:
             self._meter.open = False
-            self._fleet.associations -= 1
 
 
 def _raise_descriptor_limit() -> None:

@@ -4,8 +4,8 @@ One JSON object a line, appended at once, so that it survives the death of the f
 
 {"at": 1790000000.123456, "meter": "ML500000000000007", "did": "set", "what": "1/0-0:97.98.0.255/2", "value": "0"}
 
-`did` is `connected`, `associated`, `counter` (an invocation counter was accepted: `value`), `get`, `set`, `action`,
-`fault`.
+`did` is `connected`, `refused` (the meter serves another client), `counter` (an invocation counter was accepted:
+`value`), `get`, `set`, `action`, `fault` (`what` names it).
 """
 
 import json

@@ -15,7 +15,8 @@ import pytest
 
 from connectors.dlms.cosem import Attribute
 from connectors.faces.upstream import Response
-from connectors.simulator.meter import ZONE, Meter
+from connectors.simulator.buffers import ZONE
+from connectors.simulator.meter import Meter
 from operations._profile import MANAGEMENT_CLIENT
 from schemas.records import Notice, Status
 from tests.e2e.world import System, asked_of_all, import_shipment, outcomes

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from connectors.dlms import cosem
+from connectors.dlms.conversion import from_cosem, to_cosem
 from connectors.dlms.failures import OutOfStep
 from connectors.dlms.link import Deadline
-from connectors.dlms.session import Session, Times, associate, drive, from_cosem, to_cosem
+from connectors.dlms.session import Session, Times, associate, drive
 from operations._data import Data, Tag
 from operations._errors import MeterRefused, MeterUnusable, OperationError, Unreachable
 from operations._steps import Answer, Attribute, Get, GetList, Range, ReadRows, Refusal, Set, Steps

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +15,8 @@ from connectors.simulator.faults import Faults, parse
 from connectors.simulator.fleet import HOST, Fleet, FleetSettings, write_shipment
 from connectors.simulator.ledger import Ledger
 
+PORT: Final = click.IntRange(0, 65_535)
+
 
 def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What makes a fleet: given to the command as `settings`."""
@@ -22,6 +24,8 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--meters", default=200, show_default=True, envvar="METERLOG_SIMULATOR_METERS")
     @click.option("--seed", default=1, show_default=True, envvar="METERLOG_SIMULATOR_SEED", help="Names the fleet.")
     @click.option("--delay", default=0.0, show_default=True, help="Seconds a meter takes for each answer.")
+    @click.option("--lls", default=0.0, show_default=True, help="Share of meters that open by password.")
+    @click.option("--public", default=0.0, show_default=True, help="Share of meters handed over without secrets.")
     @click.option(
         "--faults",
         "fault_text",
@@ -30,9 +34,12 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Shares of connections that go wrong, such as stall=0.01,lost-answer=0.02.",
     )
     @wraps(command)
-    def with_settings(*args: Any, meters: int, seed: int, delay: float, fault_text: str, **kwargs: Any) -> Any:
+    def with_settings(
+        *args: Any, meters: int, seed: int, delay: float, lls: float, public: float, fault_text: str, **kwargs: Any
+    ) -> Any:
         try:
-            settings = FleetSettings(meters=meters, seed=seed, delay=delay, faults=Faults(parse(fault_text), seed))
+            faults = Faults(parse(fault_text), seed)
+            settings = FleetSettings(meters=meters, seed=seed, delay=delay, lls=lls, public=public, faults=faults)
         except ValueError as error:
             raise Failure(str(error)) from None
         return command(*args, settings=settings, **kwargs)
@@ -46,7 +53,9 @@ def simulator() -> None:
 
 
 @simulator.command()
-@click.option("--port", default=4059, show_default=True, envvar="METERLOG_SIMULATOR_PORT", help="0 takes a free one.")
+@click.option(
+    "--port", default=4059, type=PORT, show_default=True, envvar="METERLOG_SIMULATOR_PORT", help="0 takes a free one."
+)
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), envvar="METERLOG_SIMULATOR_LEDGER")
 @click.option("--host", default=HOST, show_default=True, help="Address to listen on; meters have well-known keys.")
 @fleet_options
@@ -63,7 +72,10 @@ def run(port: int, ledger: Path | None, host: str, settings: FleetSettings) -> N
 
 
 async def _serve(port: int, ledger: Path | None, host: str, settings: FleetSettings) -> None:
-    book = Ledger(ledger)
+    try:
+        book = Ledger(ledger)
+    except OSError as error:
+        raise Failure(f"{ledger}: {error.strerror}") from None
     fleet = Fleet(settings, book)
     try:
         await fleet.start(port, host)
@@ -81,13 +93,16 @@ async def _serve(port: int, ledger: Path | None, host: str, settings: FleetSetti
 
 @simulator.command()
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--port", default=4059, show_default=True, help="Where the fleet listens.")
+@click.option("--port", default=4059, type=PORT, show_default=True, help="Where the fleet listens.")
 @click.option("--host", default=HOST, show_default=True)
 @fleet_options
 @json_option
 def shipment(path: Path, port: int, host: str, settings: FleetSettings, as_json: bool) -> None:
     """Write the fleet's shipment file (CSV, plain keys) to PATH; `meterlog devices import --plain-keys` takes it."""
-    write_shipment(path, settings, port, host)
+    try:
+        write_shipment(path, settings, port, host)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from None
     if as_json:
         print_json({"path": path, "devices": settings.meters})
     else:

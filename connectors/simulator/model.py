@@ -1,0 +1,98 @@
+"""What all meters of a profile share: the objects a client sees, by logical name, and their description."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from connectors.dlms.cosem import axdr
+from connectors.dlms.cosem.axdr import NULL, Data
+from connectors.dlms.cosem.errors import AccessResult
+from operations._data import Tag
+from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT, CosemAttribute, CosemObject, Profile, profile
+
+CLIENTS: Final = (PUBLIC_CLIENT, MANAGEMENT_CLIENT)
+_EMPTY: Final[Mapping[int, Data]] = {
+    Tag.OCTET_STRING: axdr.octet_string(b""),
+    Tag.VISIBLE_STRING: axdr.visible_string(""),
+    Tag.ARRAY: axdr.array(),
+    Tag.STRUCTURE: axdr.structure(),
+    Tag.BOOLEAN: axdr.boolean(False),
+    Tag.BIT_STRING: axdr.bit_string(""),
+    Tag.NULL_DATA: NULL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What all meters of a profile share: objects by logical name, and how computed attributes are computed."""
+
+    profile: Profile
+    objects: Mapping[bytes, CosemObject]
+    object_lists: Mapping[int, bytes]  # attribute 2 of the association, by client
+
+    def find(self, client: int, class_id: int, obis: bytes) -> CosemObject | AccessResult:
+        """The object, or what a client is told that asks for one it does not see (meter-model 6)."""
+        found = self.objects.get(obis)
+        if found is None or not any(attribute.access(client) for attribute in found.attributes.values()):
+            return AccessResult.OBJECT_UNDEFINED
+        return found if found.class_id == class_id else AccessResult.OBJECT_CLASS_INCONSISTENT
+
+
+@cache
+def model(protocol: str, version: str, *, polyphase: bool) -> Model:
+    """The shared part of all meters of a profile; a single-phase one lacks the objects of the other phases."""
+    shared = profile(protocol, version)
+    objects = {each.obis: each for each in shared.objects.values() if polyphase or not each.polyphase}
+    return Model(shared, objects, {client: _object_list(shared, objects.values(), client) for client in CLIENTS})
+
+
+def initial(known: CosemAttribute) -> Data:
+    """What an attribute holds while nobody has set it and the profile does not say: nothing, in its type and length."""
+    if known.type == Tag.OCTET_STRING and known.length is not None:
+        return axdr.octet_string(b"\x00" * known.length)
+    if known.type == Tag.BIT_STRING and known.length is not None:
+        return axdr.bit_string("0" * known.length)
+    return _EMPTY.get(known.type, Data(int(known.type), 0))
+
+
+def fits(known: CosemAttribute, value: Data) -> bool:
+    """Whether a value has the attribute's type, and its length where that is fixed (meter-model 6: type-unmatched)."""
+    if value.tag != known.type:
+        return False
+    return known.length is None or not hasattr(value.value, "__len__") or len(value.value) == known.length
+
+
+def _object_list(profile: Profile, objects: Iterable[CosemObject], client: int) -> bytes:
+    """What a client sees: one structure an object (meter-model 2.2)."""
+    version = profile.objects["ASSOCIATION_LN"].version
+    elements = []
+    for each in objects:
+        rights = [(known, known.access(client)) for known in each.attributes.values()]
+        if not any(access for _, access in rights):
+            continue
+        attributes = axdr.array(*(_attribute_access(known, int(access)) for known, access in rights))
+        methods = axdr.array(
+            *(
+                axdr.structure(axdr.integer(known.index), _method_access(version, bool(known.access(client))))
+                for known in each.methods.values()
+            )
+        )
+        elements.append(
+            axdr.structure(
+                axdr.long_unsigned(each.class_id),
+                axdr.unsigned(each.version),
+                axdr.octet_string(each.obis),
+                axdr.structure(attributes, methods),
+            )
+        )
+    return axdr.encode(axdr.array(*elements))
+
+
+def _attribute_access(known: CosemAttribute, access: int) -> Data:
+    selectors = axdr.array(*(axdr.integer(each) for each in known.selectors)) if known.selectors else NULL
+    return axdr.structure(axdr.integer(known.index), axdr.enum(access), selectors)
+
+
+def _method_access(version: int, allowed: bool) -> Data:
+    return axdr.boolean(allowed) if version == 0 else axdr.enum(int(allowed))
