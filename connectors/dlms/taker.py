@@ -27,8 +27,9 @@ FULL_SECONDS: Final = 1.0
 """How long no session may be free before fetching is paused. A pause throws away what was fetched, and polling may rest
 that long: rebalances wait for it, the group does not."""
 FULL_POLL_SECONDS: Final = 0.005
+LOOK_SECONDS: Final = 5.0
 PATIENCE: Final = 60.0
-"""Seconds without a turn of the loop after which the taker counts as stuck."""
+"""Seconds without a turn of the loop, or with records that wait and are not taken, until the taker counts as stuck."""
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Taker:
         self._settings = {
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,  # tells that there is nothing left, which offsets alone do not: markers
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "range",
@@ -75,6 +77,8 @@ class Taker:
         self._full_since: float | None = None
         self._assigned = False
         self._turned = time.monotonic()
+        self._reached: dict[int, int] = {}  # by partition: everything below was handed to us, or is a marker
+        self._looked = self._behind_since = 0.0  # when the broker was last asked; since when records wait, 0 = none do
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="taker", daemon=True)
         self.failure: BaseException | None = None
@@ -84,8 +88,10 @@ class Taker:
 
     @property
     def ready(self) -> bool:
-        """Whether it belongs to the group and goes on polling."""
-        return self._assigned and self.failure is None and time.monotonic() - self._turned < PATIENCE
+        """Whether it belongs to the group, goes on polling, and takes what lies there."""
+        now, behind = time.monotonic(), self._behind_since
+        stuck = bool(behind) and now - behind > PATIENCE
+        return self._assigned and self.failure is None and now - self._turned < PATIENCE and not stuck
 
     def start(self) -> None:
         self._thread.start()
@@ -130,7 +136,9 @@ class Taker:
         self._pause(consumer, free <= 0)
         self._gather(consumer, min(free, BATCH))
         if not self._batch:
+            self._look(consumer)
             return
+        self._behind_since = 0.0
         first, offsets = self._places()
         messages, self._batch = self._batch, []
         try:
@@ -161,13 +169,36 @@ class Taker:
                 partition, offset = message.partition(), message.offset()
                 first, _ = self._spans.get(partition, (offset, offset))  # type: ignore[arg-type]
                 self._spans[partition] = (first, offset + 1)  # type: ignore[operator,index]
+                self._reached[partition] = offset + 1  # type: ignore[operator,index]
                 wait = 0.0
                 if len(self._batch) >= most:
                     return
             elif error.fatal():
                 raise KafkaException(error)
-            elif error.code() != KafkaError._PARTITION_EOF:
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._reached[message.partition()] = message.offset()  # type: ignore[index,assignment]
+            else:
                 _log.warning("poll_failed", error=error.name())
+
+    def _look(self, consumer: Consumer) -> None:
+        """Nothing came: ask the broker now and then whether something should have. A partition that the consumer forgot
+        to fetch looks idle from here.
+        """
+        now = time.monotonic()
+        if self._paused or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            ends = {
+                place.partition: consumer.get_watermark_offsets(place, timeout=LOOK_SECONDS)[1]
+                for place in consumer.assignment()
+            }
+        except KafkaException:
+            return  # the broker is away; that shows elsewhere
+        if all(self._reached.get(partition, 0) >= end for partition, end in ends.items()):
+            self._behind_since = 0.0
+        else:
+            self._behind_since = self._behind_since or now
 
     def _places(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
         """First offset of each partition in the batch, and the offset after its last."""
@@ -188,6 +219,8 @@ class Taker:
             (consumer.pause if pause else consumer.resume)(consumer.assignment())
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._reached.clear()
+        self._behind_since = 0.0
         consumer.assign(partitions)
         # librdkafka keeps a partition's pause across assignments: one that was paused when it was lost would come back
         # paused, and never be read. So it is said either way.
