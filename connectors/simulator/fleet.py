@@ -119,6 +119,12 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
             )  # fmt: skip
 
 
+def port_of(path: Path) -> int:
+    """Where the fleet of a shipment file that `write_shipment` made listens."""
+    with path.open(newline="", encoding="utf-8") as text:
+        return int(next(csv.DictReader(text))["port"])
+
+
 class Fleet:
     """The meters and their listener.
 

@@ -20,12 +20,14 @@ from connectors.faces.cli.places import Places, places_option
 from connectors.faces.cli.stack import announce, ensure_keys
 from connectors.faces.cli.terminal import FAILED, Failure, console
 from connectors.faces.upstream import Upstream
-from connectors.simulator.fleet import FleetSettings, identity, write_shipment
+from connectors.simulator.fleet import FleetSettings, identity, port_of, write_shipment
 from infra.embedded.ports import free_port
 from infra.embedded.roles import ROLES, SIMULATOR
 from infra.embedded.supervisor import Ports, Stack, stop_on_signals
 
+SHIPMENT: Final = "shipment.csv"
 STORED_SECONDS: Final = 60.0
+INTERRUPTED: Final = 130  # as a shell tells Ctrl-C
 SHOWN_FAULTS: Final = 5
 
 
@@ -37,11 +39,13 @@ SHOWN_FAULTS: Final = 5
 def demo(ctx: click.Context, meters: int, stay: bool, places: Places) -> None:
     """Run one ordinary night on the embedded stack: import meters, read them, show what an analyst asks."""
     began = time.monotonic()
+    good: bool | None = None
     try:
         with stop_on_signals(), _stack(meters, places) as (stack, settings, port):
             here = Places(stack.data)
+            stored = Queries(*here.clickhouse).rows_by_table()["responses"]  # by an earlier night in this folder
             _import(settings, port, here)
-            good = _run_night(settings, stack, here)
+            good = _run_night(settings, stack, here, stored + settings.meters)
             report.show(
                 Queries(*here.clickhouse), night.Day.yesterday(datetime.now(UTC)), identity(settings, 1).device_id
             )
@@ -51,7 +55,8 @@ def demo(ctx: click.Context, meters: int, stay: bool, places: Places) -> None:
                 stack.wait()
     except KeyboardInterrupt:
         announce("everything has stopped")
-        return
+        if good is None:
+            ctx.exit(INTERRUPTED)
     if not good:
         ctx.exit(FAILED)
 
@@ -63,7 +68,8 @@ def _stack(meters: int, places: Places) -> Iterator[tuple[Stack, FleetSettings, 
         settings = FleetSettings(meters=meters)
     except ValueError as error:
         raise Failure(str(error)) from None
-    port = free_port()
+    shipment = places.data / SHIPMENT
+    port = port_of(shipment) if shipment.exists() else free_port()  # known meters are called where they were
     fleet = replace(
         SIMULATOR,
         environment={
@@ -82,7 +88,7 @@ def _stack(meters: int, places: Places) -> Iterator[tuple[Stack, FleetSettings, 
 
 
 def _import(settings: FleetSettings, port: int, here: Places) -> None:
-    shipment = here.data / "shipment.csv"
+    shipment = here.data / SHIPMENT
     write_shipment(shipment, settings, port)
     console.print(f"\n[bold]1. A shipment of {settings.meters} meters arrives[/] ({shipment})")
     outcome = import_file(shipment, here, plain_keys=True, timeout=60.0, quiet=False)
@@ -94,8 +100,11 @@ def _import(settings: FleetSettings, port: int, here: Places) -> None:
         raise Failure(f"the shipment was not imported: {first}", f"Look at the logs in {here.data / 'logs'}.")
 
 
-def _run_night(settings: FleetSettings, stack: Stack, here: Places) -> bool:
-    """Send the night's commands and watch them; True when every one succeeded and all is stored."""
+def _run_night(settings: FleetSettings, stack: Stack, here: Places, before: int) -> bool:
+    """Send the night's commands and watch them; True when every one succeeded and all is stored.
+
+    `before`: outcomes there were before the night.
+    """
     devices = [identity(settings, number).device_id for number in range(1, settings.meters + 1)]
     day = night.Day.yesterday(datetime.now(UTC))
     console.print(
@@ -121,7 +130,7 @@ def _run_night(settings: FleetSettings, stack: Stack, here: Places) -> bool:
     )
     for line in failed[:SHOWN_FAULTS]:
         console.print(f"   {line}", markup=False)
-    return _await_stored(Queries(*here.clickhouse), total + settings.meters) and not failed and not asked
+    return _await_stored(Queries(*here.clickhouse), before + total) and not failed and not asked
 
 
 def _progress(watch: night.Watch) -> Table:
