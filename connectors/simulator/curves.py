@@ -140,7 +140,8 @@ class Curve:
         for index in range(first, last):
             if 0 < index < 96:
                 here = shares[index]
-                here += 0.9 * mix(seed, day, index) * (shares[index + 1] - here)
+                if here > shares[index - 1]:  # a rate that has not run yet must not begin before its hour
+                    here += 0.9 * mix(seed, day, index) * (shares[index + 1] - here)
                 found.append(low + span * here)
             else:
                 found.append(high if index else low)

@@ -178,7 +178,7 @@ class Meter:
         made = self._own(client, found, known.index)
         if made is not None:
             return made
-        return to_cosem(known.value) if known.value is not None else initial(known)
+        return to_cosem(known.value) if known.value is not None else initial(found.class_id, known)
 
     def _own(self, client: int, found: CosemObject, index: int) -> Data | None:
         """Values that are measured, counted or this meter's own; None when the profile says all there is to say."""

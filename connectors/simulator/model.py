@@ -21,6 +21,12 @@ _EMPTY: Final[Mapping[int, Data]] = {
     Tag.BIT_STRING: axdr.bit_string(""),
     Tag.NULL_DATA: NULL,
 }
+_STRUCTURES: Final[Mapping[tuple[int, int], Data]] = {  # class and attribute: meter-model 7.3, 14.1
+    (3, 3): axdr.structure(axdr.integer(0), axdr.enum(255)),
+    (4, 3): axdr.structure(axdr.integer(0), axdr.enum(255)),
+    (22, 2): axdr.structure(axdr.octet_string(bytes(6)), axdr.long_unsigned(0)),
+    (40, 3): axdr.structure(axdr.enum(0), axdr.octet_string(b""), axdr.enum(0)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,10 @@ def model(protocol: str, version: str, *, polyphase: bool) -> Model:
     return Model(shared, objects, {client: _object_list(shared, objects.values(), client) for client in CLIENTS})
 
 
-def initial(known: CosemAttribute) -> Data:
+def initial(class_id: int, known: CosemAttribute) -> Data:
     """What an attribute holds while nobody has set it and the profile does not say: nothing, in its type and length."""
+    if known.type == Tag.STRUCTURE and (class_id, known.index) in _STRUCTURES:
+        return _STRUCTURES[class_id, known.index]
     if known.type == Tag.OCTET_STRING and known.length is not None:
         return axdr.octet_string(b"\x00" * known.length)
     if known.type == Tag.BIT_STRING and known.length is not None:

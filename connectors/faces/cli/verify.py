@@ -1,6 +1,6 @@
 """`meterlog verify-state`: whether the streams' table is what their log says.
 
-The check itself is the streams' (`streams/device/verify.py`), and connectors do not import streams: it runs as a
+The check itself is the streams' (`streams/verify_state.py`), and connectors do not import streams: it runs as a
 process of its own, as `meterlog run` starts the roles.
 """
 
@@ -23,7 +23,7 @@ def verify_state(ctx: click.Context, places: Places, as_json: bool) -> None:
 
     Exit code 1 when they differ. Ask when the system is at rest: decisions taken meanwhile show as differences.
     """
-    command = [sys.executable, "-m", "streams.device.verify", *(["--json"] if as_json else [])]
+    command = [sys.executable, "-m", "streams.verify_state", *(["--json"] if as_json else [])]
     child = subprocess.run(command, env={**os.environ, "METERLOG_KAFKA": places.kafka})
     if child.returncode < 0:
         raise Failure(f"the check was ended by signal {-child.returncode}")
