@@ -22,10 +22,10 @@ from random import Random
 from typing import Any, Final
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 
 from benchmarks.figures import Figure, tell
-from benchmarks.stand import PARTITIONS, broker, conditions
+from benchmarks.stand import at_end, broker, conditions
 from connectors.dlms.keys import generate
 from connectors.simulator.fleet import FleetSettings, identity, write_shipment
 from infra.embedded.ports import free_port
@@ -99,10 +99,7 @@ class Caller:
         self._consumer = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": f"bench-{uuid4()}", "enable.auto.commit": False}
         )
-        places = [TopicPartition(topic.name, partition) for topic in WATCHED for partition in range(PARTITIONS)]
-        for place in places:
-            place.offset = self._consumer.get_watermark_offsets(place, timeout=30)[1]
-        self._consumer.assign(places)
+        at_end(self._consumer, [topic.name for topic in WATCHED])
 
     def ask(self, device: str) -> Told:
         """Raises SystemExit when there is no answer, or not a good one."""

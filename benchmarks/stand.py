@@ -1,7 +1,8 @@
 """What the benchmarks of the streams role share: a broker, a table full of devices, the role as a process."""
 
+import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -10,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 import psutil
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from infra.embedded.kafka import Kafka
 from infra.embedded.ports import LOOPBACK
@@ -25,6 +26,7 @@ from streams.device.wire import encode_device
 
 PARTITIONS: Final = 4
 START_SECONDS: Final = 300.0
+LEADER_SECONDS: Final = 30.0
 _MS: Final = 1_793_491_200_000  # 2026-11-01
 _PATTERNS: Final = 1_024  # different states, 3 MB of them: far more than a compressor looks back
 _TRANSACTION: Final = 20_000  # devices in one
@@ -144,6 +146,24 @@ class Streams:
         with urllib.request.urlopen(f"http://{LOOPBACK}:{self.process.port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+def at_end(consumer: Consumer, names: Iterable[str]) -> None:
+    """Assign the consumer to all partitions of these topics, from their present ends on. New topics may have no leader
+    for a moment.
+    """
+    until = time.monotonic() + LEADER_SECONDS
+    places = [TopicPartition(name, partition) for name in names for partition in range(PARTITIONS)]
+    for place in places:
+        while True:
+            try:
+                place.offset = consumer.get_watermark_offsets(place, timeout=LEADER_SECONDS)[1]
+                break
+            except KafkaException:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+    consumer.assign(places)
 
 
 def conditions() -> str:

@@ -30,7 +30,7 @@ import psutil
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from benchmarks.figures import Figure, tell
-from benchmarks.stand import PARTITIONS, Streams, broker, conditions, fill, name_of
+from benchmarks.stand import PARTITIONS, Streams, at_end, broker, conditions, fill, name_of
 from benchmarks.streams_shell import ROOT
 from schemas import codec, headers, topics
 from schemas.partition import PARTITIONER
@@ -102,10 +102,7 @@ class Counting:
                 "fetch.wait.max.ms": 100,
             }
         )
-        places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        for place in places:
-            place.offset = self._consumer.get_watermark_offsets(place, timeout=30)[1]
-        self._consumer.assign(places)
+        at_end(self._consumer, [topic])
 
     def count(self, number: int, pid: int) -> Pass:
         """Until so many records came. The process must be running."""

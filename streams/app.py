@@ -1,6 +1,6 @@
 """The streams role: settings in, the device keeper into the shell, probes beside it. Computes nothing.
 
-METERLOG_STREAMS_SLOTS          jobs in flight a partition; 200
+METERLOG_STREAMS_SLOTS          jobs in flight a partition; 500
 METERLOG_STREAMS_SILENT_SLOTS   of them at most for meters that did not answer lately; a quarter
 METERLOG_STREAMS_ATTEMPTS       of one command; 3
 METERLOG_STREAMS_RETRY_SECONDS  before the second attempt, doubled for the next; 30

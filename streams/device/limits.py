@@ -10,8 +10,8 @@ MINUTE_MS = 60_000
 class Limits:
     """Defaults follow reference `operations-managing.md` 2.5 and 2.21; times in milliseconds."""
 
-    slots: int = 200  # jobs in flight a partition
-    silent_slots: int = 50  # of them at most for meters that did not answer lately
+    slots: int = 500  # jobs in flight a partition; of four, what one worker's 2,000 sessions carry
+    silent_slots: int = 125  # of them at most for meters that did not answer lately
     attempts: int = 3  # the first and two retries
     retry_delay: int = 30_000  # doubled with each attempt
     retry_jitter: float = 0.2  # of the delay, either way

@@ -50,7 +50,7 @@ def test_everything_can_be_set() -> None:
         ("METERLOG_STREAMS_SLOTS", "0"),
         ("METERLOG_STREAMS_SLOTS", "many"),
         ("METERLOG_STREAMS_SLOTS", "1.5"),
-        ("METERLOG_STREAMS_SILENT_SLOTS", "201"),
+        ("METERLOG_STREAMS_SILENT_SLOTS", "501"),
         ("METERLOG_STREAMS_RETRY_SECONDS", "nan"),
         ("METERLOG_KAFKA_CONFIG", "secret"),
         ("METERLOG_LOG_LEVEL", "loud"),
