@@ -7,7 +7,7 @@ import click
 
 from connectors.dlms.keys import PUBLIC_FILE, generate
 from connectors.faces.cli.places import Places, places_option
-from connectors.faces.cli.terminal import FAILED, console, json_option, print_json, print_table
+from connectors.faces.cli.terminal import FAILED, Failure, console, json_option, print_json, print_table
 from infra.embedded import remote
 from infra.embedded.roles import ROLES
 from infra.embedded.supervisor import Ports, Stack, stop_on_signals
@@ -76,8 +76,11 @@ def status(ctx: click.Context, places: Places, as_json: bool) -> None:
 
 def ensure_keys(folder: Path) -> None:
     """A stack that starts for the first time makes the platform's keys."""
-    if not (folder / PUBLIC_FILE).exists():
-        generate(folder)
+    try:
+        if not (folder / PUBLIC_FILE).exists():
+            generate(folder)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be written to: {error.strerror}", "Choose another folder with --data.") from None
 
 
 def announce(line: str) -> None:
