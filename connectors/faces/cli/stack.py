@@ -80,7 +80,7 @@ def ensure_keys(folder: Path) -> None:
         if not (folder / PUBLIC_FILE).exists():
             generate(folder)
     except OSError as error:
-        raise Failure(f"{folder} cannot be written to: {error.strerror}", "Choose another folder with --data.") from None
+        raise Failure(f"{folder}: {error.strerror}", "Choose another data folder with --data.") from None
 
 
 def announce(line: str) -> None:
