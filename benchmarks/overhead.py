@@ -64,9 +64,18 @@ class Told:
         return self.total - self.meter
 
 
+@dataclass(frozen=True, slots=True)
+class System:
+    """Everything but ClickHouse, with a registered fleet."""
+
+    bootstrap: str
+    devices: list[str]
+    simulator: Process
+
+
 @contextmanager
-def system(meters: int) -> Iterator[tuple[str, list[str]]]:
-    """Everything but ClickHouse, with a registered fleet: (bootstrap, devices)."""
+def system(meters: int) -> Iterator[System]:
+    """Start and stop it all."""
     fleet = FleetSettings(meters=meters)
     with broker() as (bootstrap, folder), ExitStack() as ending:
         port, keys, logs = free_port(), folder / "keys", folder / "logs"
@@ -83,7 +92,8 @@ def system(meters: int) -> Iterator[tuple[str, list[str]]]:
         for process in processes:
             process.wait_ready()
         _import(folder, environment, logs)
-        yield bootstrap, [identity(fleet, number).device_id for number in range(1, meters + 1)]
+        devices = [identity(fleet, number).device_id for number in range(1, meters + 1)]
+        yield System(bootstrap, devices, processes[0])
 
 
 def _import(folder: Path, environment: dict[str, str], logs: Path) -> None:
@@ -152,11 +162,11 @@ def main() -> None:
     options = parser.parse_args()
     random = Random(4)
     found: list[Told] = []
-    with system(options.meters) as (bootstrap, devices):
-        caller = Caller(bootstrap)
+    with system(options.meters) as running:
+        caller = Caller(running.bootstrap)
         for number in range(WARMING + options.commands):
             time.sleep(random.uniform(*PAUSE))
-            told = caller.ask(devices[number % len(devices)])
+            told = caller.ask(running.devices[number % len(running.devices)])
             if number >= WARMING:
                 found.append(told)
         caller.close()

@@ -12,12 +12,11 @@ that compaction has not yet removed, and the session of a former owner that was 
 import argparse
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from benchmarks.figures import Figure, tell
-from benchmarks.stand import Streams, broker, conditions, fill
+from benchmarks.stand import Streams, broker, conditions, fill, peak_memory
 from streams.device.state import SETTLED_KEPT
 
 ASKED_DEVICES = 1_000_000
@@ -63,18 +62,10 @@ def measure(devices: int) -> Recovered:
                 cpu=used.user + used.system,
                 loading=metrics["meterlog_shell_load_seconds_sum"] / metrics["meterlog_shell_load_seconds_count"],
                 memory=process.memory_info().rss / 2**20,
-                peak=_peak(streams.process.pid),
+                peak=peak_memory(streams.process.pid),
             )
         finally:
             streams.stop()
-
-
-def _peak(pid: int) -> float:
-    """Most resident memory the process ever had, MiB (Linux)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def main() -> None:

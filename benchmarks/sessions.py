@@ -37,6 +37,7 @@ from gurux_dlms.internal._GXDataInfo import _GXDataInfo
 from gurux_dlms.objects import GXDLMSCaptureObject, GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
 from gurux_dlms.secure import GXDLMSSecureClient
 
+from benchmarks.figures import Figure, tell
 from connectors.dlms import cosem
 from connectors.dlms.cosem import axdr
 from connectors.dlms.link import Deadline
@@ -272,6 +273,13 @@ def measure(port: int, seconds: float, rounds: int) -> None:
     for rows in SHAPES:
         print(line(f"S{rows or 1}", ours[rows], theirs[rows], 40 if rows == 96 else None))
     print(line("rows", *decoded, 35))
+    peer = "stock gurux-dlms"
+    for rows in SHAPES:
+        name = f"sessions a core-second, {rows} profile rows" if rows else "sessions a core-second, one register"
+        mine, other = statistics.median(ours[rows]), statistics.median(theirs[rows])
+        tell(Figure(name=name, unit="1/s", ours=mine, peer=other, peer_name=peer, asked=40 if rows == 96 else None))
+    mine, other = (statistics.median(values) for values in decoded)
+    tell(Figure(name="profile rows decoded a core-second", unit="1/s", ours=mine, peer=other, peer_name=peer, asked=35))
 
 
 if __name__ == "__main__":

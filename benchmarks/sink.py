@@ -28,6 +28,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from benchmarks.figures import Figure, tell
 from connectors.clickhouse.batch import Batch
 from connectors.clickhouse.feed import DeadLetters, Feed
 from connectors.clickhouse.sink import Limits, Sink, Target
@@ -263,6 +264,20 @@ def report(bench: Bench, rounds: int) -> None:
         medians[name] = [cell[0] for cell in cells]
         print(f"{name:24}" + "".join(f"{f'{m:.2f} ({low:.2f}-{high:.2f})':>18}" for m, low, high in cells))
     bare, sink = medians.values()
+    peer = "bare numpy columnar insert"
+    tell(
+        Figure(
+            name="sink rows, consuming included",
+            unit="1/s",
+            ours=sink[0] * 1e6,
+            peer=bare[0] * 1e6,
+            peer_name=peer,
+            asked=0.8,
+        ),
+        Figure(
+            name="sink rows a client CPU second", unit="1/s", ours=1e6 / sink[1], peer=1e6 / bare[1], peer_name=peer
+        ),
+    )
     print(
         f"sink against bare: {sink[0] / bare[0]:.2f}x rows/s, {bare[1] / sink[1]:.2f}x rows a client CPU second, "
         f"{(bare[1] + bare[2]) / (sink[1] + sink[2]):.2f}x rows a CPU second of both"

@@ -166,6 +166,14 @@ def at_end(consumer: Consumer, names: Iterable[str]) -> None:
     consumer.assign(places)
 
 
+def peak_memory(pid: int) -> float:
+    """Most resident memory the process ever had, MiB (Linux)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
 def conditions() -> str:
     """The machine, for a line above the figures."""
     return f"{psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f}"
