@@ -45,6 +45,7 @@ def letters(bootstrap: str, *, only: str | None = None) -> Iterator[DeadLetter]:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,  # of each partition, to hear that it has ended
             "enable.partition.eof": True,  # the mark of a transaction ends the log: no record tells that all was read
         }
     )
