@@ -13,6 +13,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     ResourceType,
@@ -136,6 +138,16 @@ def _led(topic: Any) -> bool:
 def _settle(admin: AdminClient, topics: list[Topic]) -> None:
     if not topics:
         return
-    resources = [ConfigResource(ResourceType.TOPIC, topic.name, set_config=configuration(topic)) for topic in topics]
-    for future in admin.alter_configs(resources, request_timeout=TIMEOUT_SECONDS).values():
+    resources = [  # ours alone are set: what an operator set beside them stays
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in configuration(topic).items()
+            ],
+        )
+        for topic in topics
+    ]
+    for future in admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_SECONDS).values():
         future.result()

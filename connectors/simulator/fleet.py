@@ -40,8 +40,8 @@ class FleetSettings:
     """A fleet.
 
     `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer. `lls` is the share
-    of meters that were never given keys and open by password, `public` the share that the shipment hands over without
-    any secret, so that the head-end sees no more of them than the public client may.
+    of meters whose HLS flags are not set yet: they open by password (meter-model 2); `public` the share that the
+    shipment hands over without any secret, so that the head-end sees no more of them than the public client may.
     """
 
     meters: int
@@ -109,7 +109,7 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
         rows.writerow(SHIPMENT_FIELDS)
         for number in range(1, settings.meters + 1):
             who = identity(settings, number)
-            keys = (who.master, who.authentication, who.encryption) if who.security == "hls5" else (b"", b"", b"")
+            keys = (who.master, who.authentication, who.encryption) if who.security != "none" else (b"", b"", b"")
             password = who.password if who.security == "lls" else b""
             street = int(40 * mix(settings.seed, 61, number))
             rows.writerow(

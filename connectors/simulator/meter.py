@@ -208,7 +208,7 @@ class Meter:
 
     @property
     def mechanism(self) -> Mechanism:
-        """How the management client opens: by password as long as the meter has no keys (meter-model 2)."""
+        """How the management client opens: by password as long as the meter uses no keys (meter-model 2)."""
         return Mechanism.HLS5 if self.security.keys is not None else Mechanism.LLS
 
     def _gas(self, found: CosemObject, channel: int, index: int) -> Data | None:

@@ -70,7 +70,8 @@ def status(ctx: click.Context, places: Places, as_json: bool) -> None:
         )
         rows = [(part.name, part.pid, part.state, part.restarts, part.metrics_port) for part in found.parts]
         print_table("", ("process", "pid", "state", "restarts", "metrics port"), rows, numbers=("pid", "restarts"))
-    if any(part.state not in ("ready", "running") for part in found.parts):
+    missing = {role.name for role in ROLES} - {part.name for part in found.parts}  # a stack that is still starting
+    if missing or any(part.state not in ("ready", "running") for part in found.parts):
         ctx.exit(FAILED)
 
 
