@@ -127,13 +127,13 @@ def for_document(table: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (HEAD, ("---",) * len(HEAD), *table))
 
 
-def machine(load: float, quick: bool) -> str:
+def machine(loads: Sequence[float], quick: bool) -> str:
     """What it was measured on, and with."""
     memory = psutil.virtual_memory().total / 2**30
     parts = ", ".join(f"{name} {version(name)}" for name in PARTS)
     return (
         f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC{' with --quick' if quick else ''} on {psutil.cpu_count()} "
-        f"cores ({platform.machine()}), {memory:.0f} GiB, load {load:.1f} before the first; "
+        f"cores ({platform.machine()}), {memory:.0f} GiB, load {loads[0]:.1f} before the first, {max(loads):.1f} at most after one; "
         f"{platform.python_implementation()} {platform.python_version()}, {parts}."
     )
 
@@ -153,14 +153,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[each.name for each in BENCHMARKS], metavar="NAME")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     options = parser.parse_args()
-    load, problems = psutil.getloadavg()[0], []
+    loads, problems = [psutil.getloadavg()[0]], []
     with TemporaryDirectory(prefix="meterlog-bench-") as folder:
         gathered = Path(folder) / "figures.jsonl"
         for benchmark in BENCHMARKS:
             if not options.only or benchmark.name in options.only:
                 problems.append(run(benchmark, options.quick, gathered))
+                loads.append(psutil.getloadavg()[0])
         figures = list(read(gathered))
-    table, about = rows(figures), machine(load, options.quick)
+    table, about = rows(figures), machine(loads, options.quick)
     print(f"\n{about}\n\n{for_terminal(table)}")
     if options.write:
         write(options.write, f"{about}\n\n{for_document(table)}")
