@@ -271,7 +271,8 @@ def test_the_role_stores_answers_its_probes_and_ends_when_told(kafka: str, click
         client.disconnect()
         assert ask(port, "/readyz") == (200, "ok\n")
         assert ask(port, "/livez") == (200, "ok\n")
-        assert f'meterlog_sink_rows_total{{topic="{READS_PROFILES.name}"}}' in ask(port, "/metrics")[1]
+        counted = f'meterlog_sink_rows_total{{topic="{READS_PROFILES.name}"}}'
+        until(lambda: counted in ask(port, "/metrics")[1])  # the rows are there a moment before they are counted
     finally:
         role.terminate()
         _, told = role.communicate(timeout=30)
