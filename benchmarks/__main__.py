@@ -133,8 +133,8 @@ def machine(loads: Sequence[float], quick: bool) -> str:
     parts = ", ".join(f"{name} {version(name)}" for name in PARTS)
     return (
         f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC{' with --quick' if quick else ''} on {psutil.cpu_count()} "
-        f"cores ({platform.machine()}), {memory:.0f} GiB, load {loads[0]:.1f} before the first, {max(loads):.1f} at most "
-        "after one; "
+        f"cores ({platform.machine()}), {memory:.0f} GiB, load {loads[0]:.1f} before the first, {max(loads):.1f} "
+        "at most after one; "
         f"{platform.python_implementation()} {platform.python_version()}, {parts}."
     )
 
