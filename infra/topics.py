@@ -8,15 +8,16 @@ commands.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -87,7 +88,7 @@ def apply(
     _create(admin, missing, count, replication)
     for topic in missing:
         announce(f"created {topic.name} ({count} partitions)")
-    _await_leaders(admin, [topic.name for topic in missing])
+    await_leaders(admin, [topic.name for topic in missing])
     _settle(admin, [topic for topic in declared if topic.name in present])
     return Applied(
         created=tuple(topic.name for topic in missing),
@@ -119,20 +120,29 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, replicatio
                 raise
 
 
-def _await_leaders(admin: AdminClient, names: list[str]) -> None:
-    """A topic exists before its partitions can be written to; whoever comes next should not have to know."""
+def await_leaders(admin: AdminClient, names: Iterable[str]) -> None:
+    """Wait until every partition of these topics answers: a topic exists before it can be read or written, also by what
+    the metadata says, and whoever comes next should not have to know.
+
+    Raises TopicsDiffer when one does not within 30 s.
+    """
     until = time.monotonic() + TIMEOUT_SECONDS
-    while names:
-        found = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-        names = [name for name in names if name not in found or not _led(found[name])]
-        if names and time.monotonic() > until:
-            raise TopicsDiffer(f"{names[0]} has partitions without a leader after {TIMEOUT_SECONDS:.0f} s")
-        if names:
+    for name in names:
+        while not _answers(admin, name):
+            if time.monotonic() > until:
+                raise TopicsDiffer(f"{name} has partitions without a leader after {TIMEOUT_SECONDS:.0f} s")
             time.sleep(0.1)
 
 
-def _led(topic: Any) -> bool:
-    return bool(topic.partitions) and all(each.leader >= 0 for each in topic.partitions.values())
+def _answers(admin: AdminClient, name: str) -> bool:
+    try:
+        partitions = admin.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name].partitions
+        asked = {TopicPartition(name, number): OffsetSpec.latest() for number in partitions}  # type: ignore[no-untyped-call]
+        for future in admin.list_offsets(asked, request_timeout=TIMEOUT_SECONDS).values() if asked else ():
+            future.result()
+    except KafkaException:
+        return False
+    return bool(partitions)
 
 
 def _settle(admin: AdminClient, topics: list[Topic]) -> None:

@@ -20,6 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 from infra.embedded.clickhouse import ClickHouse
 from infra.embedded.kafka import Kafka
 from infra.embedded.ports import LOOPBACK, free_port
+from infra.topics import await_leaders
 
 KAFKA_IMAGE = "apache/kafka:4.4.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
@@ -89,6 +90,7 @@ def make_topics(kafka: str) -> Callable[..., dict[str, str]]:
         admin = AdminClient({"bootstrap.servers": kafka})  # a name: the futures end in error once it is collected
         for created in admin.create_topics(topics).values():
             created.result(30)
+        await_leaders(admin, real.values())
         return real
 
     return make

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from infra.topics import await_leaders
 from streams import positions
 from tests.shell.toy import FORWARDED, START, Topics, chain
 
@@ -39,6 +40,7 @@ def create(bootstrap: str, topics: Topics, partitions: int = 4) -> None:
         )
     for created in admin.create_topics(new).values():
         created.result(30)
+    await_leaders(admin, [topic.topic for topic in new])
 
 
 def read(bootstrap: str, topic: str, committed: bool = True) -> list[Message]:
