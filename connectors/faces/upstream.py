@@ -138,18 +138,19 @@ class Upstream:
     def flush(self) -> None:
         """Wait until the broker has every command.
 
-        Raises NotDelivered, saying why, when it has not.
+        Raises NotDelivered, saying why, when it has not. To send those again under the same correlation ids is safe.
         """
         left = self._producer.flush(DELIVERY_SECONDS)
-        if left or self._failed:
-            reason = self._failed[0] if self._failed else f"no answer from the broker within {DELIVERY_SECONDS:.0f} s"
-            raise NotDelivered(f"{left + len(self._failed)} command(s) were not taken: {reason}")
+        failed, self._failed = self._failed, []
+        if left or failed:
+            reason = failed[0] if failed else f"no answer from the broker within {DELIVERY_SECONDS:.0f} s"
+            raise NotDelivered(f"{left + len(failed)} command(s) were not taken: {reason}")
 
     def responses(self, timeout: float) -> Iterator[Response]:
         """Every response as it arrives, anybody's, until none came for `timeout` seconds."""
         quiet_at = time.monotonic() + timeout
         while time.monotonic() < quiet_at:
-            for message in self._consumer.consume(1_000, POLL_SECONDS):
+            for message in self._arrived():
                 value = _value(message)
                 if value is not None:
                     quiet_at = time.monotonic() + timeout
@@ -163,13 +164,20 @@ class Upstream:
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            for message in self._consumer.consume(100, POLL_SECONDS):
+            for message in self._arrived():
                 value = _value(message)
                 if value is None or not _is_for(message, correlation_id):
                     continue
                 header, result = codec.decode_response(value)
                 return Response(header, result)
         raise TimeoutError(f"no response to {correlation_id} within {timeout:.0f} s; it may still come")
+
+    def _arrived(self) -> list[Message]:
+        """What has come: the first message as soon as it is there, with all that lies behind it. `consume` alone would wait
+        for its time to be over.
+        """
+        first = self._consumer.poll(POLL_SECONDS)
+        return [] if first is None else [first, *self._consumer.consume(1_000, 0)]
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

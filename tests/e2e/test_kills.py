@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, TopicPartition
 from connectors.dlms.keys import PUBLIC_FILE, generate, seal_for_platform
 from connectors.faces.dead_letters import letters
 from connectors.faces.shipment import GoodLine, read
-from connectors.faces.upstream import Upstream
+from connectors.faces.upstream import NotDelivered, Upstream
 from connectors.simulator.faults import parse
 from connectors.simulator.fleet import FleetSettings, write_shipment
 from infra.embedded.ports import LOOPBACK, free_port
@@ -141,6 +141,21 @@ def register(world: World, upstream: Upstream) -> dict[str, tuple[str, str]]:
     return asked
 
 
+def send(upstream: Upstream, wave: Mapping[str, tuple[str, str]], requests: Mapping[str, Any]) -> None:
+    """As an upstream does: what a broker that is away too long did not take is sent again, under the same ids."""
+
+    def taken() -> bool:
+        for correlation_id, (device_id, operation) in wave.items():
+            upstream.send(operation, device_id, requests[operation], correlation_id=correlation_id)
+        try:
+            upstream.flush()
+        except NotDelivered:
+            return False
+        return True
+
+    until(taken, what="the broker takes commands")
+
+
 def storm(
     stack: Stack, world: World, victims: Sequence[str], seconds: float
 ) -> tuple[dict[str, tuple[str, str]], Heard]:
@@ -152,9 +167,9 @@ def storm(
         for number, victim in enumerate(victims):
             wave: dict[str, tuple[str, str]] = {}
             for place, device_id in enumerate(world.devices):
-                operation, request = operations[(number + place) % len(operations)]
-                wave[upstream.send(operation, device_id, request)] = (device_id, operation)
-            upstream.flush()
+                operation, _ = operations[(number + place) % len(operations)]
+                wave[str(uuid.uuid4())] = (device_id, operation)
+            send(upstream, wave, dict(operations))
             asked |= wave
             until(lambda wave=wave: len(wave.keys() & heard.done()) >= UNDER_WAY, what=f"wave {number} under way")  # type: ignore[misc]
             assert wave.keys() - heard.done(), "the wave was over before anybody was killed"
