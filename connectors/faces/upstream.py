@@ -173,8 +173,9 @@ class Upstream:
         raise TimeoutError(f"no response to {correlation_id} within {timeout:.0f} s; it may still come")
 
     def _arrived(self) -> list[Message]:
-        """What has come: the first message as soon as it is there, with all that lies behind it. `consume` alone would wait
-        for its time to be over.
+        """What has come: the first message as soon as it is there, and all that lies behind it.
+
+        `consume` alone would wait for its time to be over.
         """
         first = self._consumer.poll(POLL_SECONDS)
         return [] if first is None else [first, *self._consumer.consume(1_000, 0)]

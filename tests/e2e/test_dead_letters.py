@@ -36,7 +36,7 @@ def set_aside(kafka: str, reason: str, *, topic: str = COMMANDS.name, transactio
         reason=reason, topic=topic, partition=1, offset=17, at=time.time_ns() // 1_000_000, role="test"
     )
     told = headers.write_dead_letter([("operation", b"ReadAlarmRegister")], letter)
-    producer.produce(DEAD_LETTERS.name, POISON, KEY, headers=told)
+    producer.produce(DEAD_LETTERS.name, POISON, KEY, headers=[*told])
     if transaction:
         producer.commit_transaction(30)
     assert producer.flush(30) == 0

@@ -96,7 +96,7 @@ def exit_on_known_errors() -> Iterator[None]:
         )
         sys.exit(FAILED)
     except (OperationError, QueryFailed, StackError) as error:
-        errors.print(str(error), markup=False)
+        errors.print(str(error), markup=False, soft_wrap=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         errors.print("stopped")
