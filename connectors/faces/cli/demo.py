@@ -1,7 +1,9 @@
 """`meterlog demo`: the main job on the embedded stack, from an empty folder to what an analyst would ask."""
 
+import shutil
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -129,7 +131,7 @@ def _run_night(settings: FleetSettings, stack: Stack, here: Places, before: int)
         f"   {done} of {total} commands done in {seconds:.1f} s ({done / seconds:,.0f}/s), {len(failed)} failed"
     )
     for line in failed[:SHOWN_FAULTS]:
-        console.print(f"   {line}", markup=False)
+        console.print(f"   {line}", markup=False, soft_wrap=True)
     return _await_stored(Queries(*here.clickhouse), before + total) and not failed and not asked
 
 
@@ -161,16 +163,17 @@ def _await_stored(queries: Queries, outcomes: int) -> bool:
 
 
 def _next(data: Path, stay: bool) -> None:
-    lines: Sequence[str] = (
+    program = "meterlog" if shutil.which("meterlog") else sys.argv[0]
+    lines = (
         f"export METERLOG_DATA={data}",
-        "meterlog devices list --like ML5",
-        "meterlog send GetActualMeterReads --device ML500000000000001 --wait",
-        "meterlog send ReadAlarmRegister --device ML550000000000005 --wait --json",
-        "meterlog status; meterlog doctor; meterlog verify-state",
+        f"{program} devices list --like ML5",
+        f"{program} send GetActualMeterReads --device ML500000000000001 --wait",
+        f"{program} send ReadAlarmRegister --device ML550000000000005 --wait --json",
+        f"{program} status; {program} doctor; {program} verify-state",
     )
     if stay:
         console.print("\n[bold]3. Try, from another terminal[/]; Ctrl-C here stops everything")
     else:
         console.print("\n[bold]3. Try[/] `make demo STAY=1`, which stays up, and from another terminal")
     for line in lines:
-        console.print(f"   {line}", markup=False)
+        console.print(f"   {line}", markup=False, soft_wrap=True)
