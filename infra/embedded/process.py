@@ -19,7 +19,7 @@ class Process(Part):
     def __init__(self, role: Role, environment: Mapping[str, str], folder: Path, logs: Path, port: int = 0) -> None:
         self.name = role.name
         self.port = port
-        self._role = role
+        self.role = role
         self._environment = environment
         self._folder = folder
         self._log = logs / f"{role.name}.log"
@@ -30,11 +30,11 @@ class Process(Part):
         settings = {"METERLOG_METRICS_PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
         self._child = Child(
             self.name,
-            self._role.argv,
-            environment={**os.environ, **self._environment, **settings, **self._role.environment},
+            self.role.argv,
+            environment={**os.environ, **self._environment, **settings, **self.role.environment},
             log=self._log,
             folder=self._folder,
-            grace=self._role.grace,
+            grace=self.role.grace,
         )
         self._child.start()
 
@@ -42,7 +42,7 @@ class Process(Part):
         """Whether `/readyz` says so; without a probe, whether it runs."""
         if not self.running:
             return False
-        if not self._role.probe:
+        if not self.role.probe:
             return True
         try:
             with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/readyz", timeout=2) as answer:

@@ -155,7 +155,7 @@ class Stack:
                         "pid": watched.part.pid,
                         "state": "running" if watched.again_at is None else "waiting to be started again",
                         "restarts": watched.restarts,
-                        "metrics_port": watched.part.port if isinstance(watched.part, Process) else None,
+                        "metrics_port": _probed(watched.part),
                     }
                     for watched in self._watched
                 ],
@@ -247,6 +247,11 @@ class Stack:
     def _save(self) -> None:
         with contextlib.suppress(OSError):  # a full disk must not end the supervision
             folder.write_state(self.data, self.status())
+
+
+def _probed(part: Part) -> int | None:
+    """The port of a part's probes, if it has any."""
+    return part.port if isinstance(part, Process) and part.role.probe else None
 
 
 @contextlib.contextmanager
