@@ -45,12 +45,11 @@ def demo(ctx: click.Context, meters: int, stay: bool, places: Places) -> None:
     try:
         with stop_on_signals(), _stack(meters, places) as (stack, settings, port):
             here = Places(stack.data)
-            stored = Queries(*here.clickhouse).rows_by_table()["responses"]  # by an earlier night in this folder
+            queries, day = Queries(*here.clickhouse), night.Day.yesterday(datetime.now(UTC))
+            stored = queries.rows_by_table()["responses"]  # by an earlier night in this folder
             _import(settings, port, here)
-            good = _run_night(settings, stack, here, stored + settings.meters)
-            report.show(
-                Queries(*here.clickhouse), night.Day.yesterday(datetime.now(UTC)), identity(settings, 1).device_id
-            )
+            good = _run_night(settings, stack, queries, day, stored + settings.meters)
+            report.show(queries, day, identity(settings, 1).device_id)
             console.print(f"\n[bold]the whole demo took {time.monotonic() - began:.0f} s[/]")
             _next(here.data, stay)
             if stay:
@@ -102,13 +101,12 @@ def _import(settings: FleetSettings, port: int, here: Places) -> None:
         raise Failure(f"the shipment was not imported: {first}", f"Look at the logs in {here.data / 'logs'}.")
 
 
-def _run_night(settings: FleetSettings, stack: Stack, here: Places, before: int) -> bool:
+def _run_night(settings: FleetSettings, stack: Stack, queries: Queries, day: night.Day, before: int) -> bool:
     """Send the night's commands and watch them; True when every one succeeded and all is stored.
 
     `before`: outcomes there were before the night.
     """
     devices = [identity(settings, number).device_id for number in range(1, settings.meters + 1)]
-    day = night.Day.yesterday(datetime.now(UTC))
     console.print(
         f"\n[bold]2. The night[/]: clocks set, registers, {day.start:%A}'s quarter-hours, days, months, alarms"
     )
@@ -132,7 +130,7 @@ def _run_night(settings: FleetSettings, stack: Stack, here: Places, before: int)
     )
     for line in failed[:SHOWN_FAULTS]:
         console.print(f"   {line}", markup=False, soft_wrap=True)
-    return _await_stored(Queries(*here.clickhouse), before + total) and not failed and not asked
+    return _await_stored(queries, before + total) and not failed and not asked
 
 
 def _progress(watch: night.Watch) -> Table:
