@@ -41,6 +41,7 @@ WARMING: Final = 10
 PAUSE: Final = (0.1, 0.5)  # seconds between two commands
 PATIENCE: Final = 30.0
 ASKED: Final = 250.0
+SLOWEST: Final = 5
 HOPS: Final = (
     "asked -> on commands",
     "commands -> jobs (decide, dispatch)",
@@ -183,6 +184,9 @@ def report(found: Sequence[Told]) -> None:
         lines[f"  {name}"] = [each.hops[place] for each in found]
     for name, values in lines.items():
         print(f"{name:40}{statistics.median(values):8.0f}{percentile(values, 0.99):8.0f}{max(values):8.0f}")
+    print("the slowest, by the same hops:")
+    for each in sorted(found, key=lambda told: told.overhead)[-SLOWEST:]:
+        print(f"{each.overhead:14.0f} = " + " + ".join(f"{hop:.0f}" for hop in each.hops))
     p50, p99 = statistics.median(overhead), percentile(overhead, 0.99)
     tell(
         Figure(name="overhead of a command besides the meter, p50", unit="ms", ours=p50),
