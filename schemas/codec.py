@@ -24,6 +24,7 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import _avsc, _compile, _convert, records
+from schemas._quick import quick
 from schemas.records import CommandHeader, ResponseHeader
 
 MAGIC: Final = b"\xc3\x01"
@@ -50,6 +51,7 @@ class Unwritable(ValueError):
     """
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command of any operation. `request` is a dict of Python values; `operations.build_request` makes the Request

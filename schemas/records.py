@@ -8,6 +8,8 @@ own (`operations/`).
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from schemas._quick import quick
+
 NO_VALUE = -(1 << 63)
 """Stands for a missing value in packed int64 columns, which cannot say null."""
 
@@ -41,6 +43,7 @@ class KeyKind(StrEnum):
     MBUS = "mbus"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why a command did not succeed; codes, names and components of `operations-managing.md` 2.16."""
@@ -53,6 +56,7 @@ class Fault:
     field: str | None = None  # the request's field at fault, for a Rejected
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandHeader:
     """First field of every command record."""
@@ -67,6 +71,7 @@ class CommandHeader:
     requester: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ResponseHeader:
     """First field of every response record; the second is the operation's result, or null."""
@@ -84,6 +89,7 @@ class ResponseHeader:
     large_result: str | None = None  # topic:partition:offset of the result when it was too large to be in here
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SealedKey:
     """A secret under the platform's key-encryption key; opened only in the DLMS worker."""
@@ -92,6 +98,7 @@ class SealedKey:
     sealed: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What is known of a device since AddDevice: all a worker needs to reach it."""
@@ -116,6 +123,7 @@ class Registration:
     labels: dict[str, str] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time, for one partition of the streams."""
@@ -125,6 +133,7 @@ class Tick:
     results_end: int  # read-committed end offset of job-results in this partition when the tick was made
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobCommand:
     """One command of a job. `command` is the caller's record, byte for byte, single-object encoded."""
@@ -135,6 +144,7 @@ class JobCommand:
     command: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker is to do on one meter in one association."""
@@ -148,6 +158,7 @@ class Job:
     commands: tuple[JobCommand, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobAttempting:
     """Published and acknowledged before the first step of a command that may not be repeated."""
@@ -186,6 +197,7 @@ class DeviceRegistered:
 Fact = TimeZoneSet | DeviceRegistered
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandEnded:
     """Outcome of one command in a job, with its result as the operation's own Avro body (no single-object header)."""
@@ -198,6 +210,7 @@ class CommandEnded:
     facts: tuple[Fact, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobEnded:
     """The end of a job."""
@@ -220,6 +233,7 @@ class Notice(StrEnum):
     RESULT_READY = "ResultReady"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Notification:
     """What happens to a command on its way; never its outcome, which is the response."""

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas._quick import quick
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Received:
     """One record of the inbox.
@@ -29,6 +32,7 @@ class Received:
     headers: Headers
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One record to send inside the transaction of the batch."""

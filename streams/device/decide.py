@@ -20,6 +20,8 @@ from streams.device.limits import Limits
 from streams.device.settle import pass_time, report
 from streams.device.state import Device
 
+_UNCHANGING = (CommandRefused, CommandRepeated)
+
 
 def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
     """The events of one decision, in order; none when the message changes nothing and nobody waits for an answer."""
@@ -44,4 +46,7 @@ def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
 
 def changes(events: list[Event]) -> bool:
     """Whether the decision changes the device: only then it has a version."""
-    return any(not isinstance(event, CommandRefused | CommandRepeated) for event in events)
+    for event in events:  # noqa: SIM110 - `any` of a generator costs three times as much, for each decision
+        if not isinstance(event, _UNCHANGING):
+            return True
+    return False

@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from operations import catalogue
+from schemas._quick import quick
 from schemas.records import CommandHeader, Status
 from streams.device import faults
 from streams.device.accept import REGISTERS
@@ -27,6 +28,7 @@ _Ready = tuple[int, int, int, bytes]  # minus priority, received at, stamp, key
 _Timed = tuple[int, int, bytes]  # time, stamp, key
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Entry:
     stamp: int

@@ -8,6 +8,7 @@ with version 0, and a replay passes over it.
 from dataclasses import dataclass
 from typing import Any, Final
 
+from schemas._quick import quick
 from schemas.records import (
     CommandHeader,
     DeviceRegistered,
@@ -21,6 +22,7 @@ from schemas.records import (
 UNVERSIONED: Final = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandAccepted:
     """The command is the device's to carry out; it will have exactly one outcome."""
@@ -37,6 +39,7 @@ class CommandAccepted:
     bypass_retry: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandRefused:
     """Rejected, and not remembered: the device does not exist, or its memory already speaks of the id. Changes
@@ -50,6 +53,7 @@ class CommandRefused:
     received_at: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandRepeated:
     """The same command again. `status` None: it is still in work. Changes nothing."""
@@ -64,6 +68,7 @@ class CommandRepeated:
     settled_at: int | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobDispatched:
     """A worker was given the due commands, and invocation counters; below `counter_from`, `counter_to` means none."""
@@ -76,6 +81,7 @@ class JobDispatched:
     counter_to: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AttemptBegun:
     """From now on nobody may carry this command out again: the meter may have heard it."""
@@ -84,6 +90,7 @@ class AttemptBegun:
     correlation_id: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobReported:
     """The job in flight ended with a result. `unreached`: the meter was called and did not answer."""
@@ -93,6 +100,7 @@ class JobReported:
     at: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobLost:
     """The job in flight had no result by its deadline and grace, and none was left unread."""
@@ -101,6 +109,7 @@ class JobLost:
     at: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandPostponed:
     """Back in the queue for another attempt."""
@@ -111,6 +120,7 @@ class CommandPostponed:
     fault: Fault | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandSettled:
     """The one terminal outcome. The log never holds results: `react` takes them from the message that brought them."""
@@ -127,6 +137,7 @@ class CommandSettled:
     large_result: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CounterRaised:
     """The meter expects at least this invocation counter."""
@@ -150,6 +161,7 @@ Event = (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DeviceEvents:
     """One decision: a record of the log."""
@@ -161,6 +173,7 @@ class DeviceEvents:
     events: tuple[Event, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CommandReceived:
     """A command that could be read. `request` is a mapping of plain values, not yet checked."""
@@ -172,11 +185,13 @@ class CommandReceived:
     at: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AttemptReported:
     attempting: JobAttempting
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ResultReported:
     ended: JobEnded
@@ -184,6 +199,7 @@ class ResultReported:
     seed: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TimePassed:
     """A tick, for a device whose time has come. `results_decided`: no result committed before the tick is left

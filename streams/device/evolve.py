@@ -1,9 +1,9 @@
 """What a device is after an event. Refuses nothing: it has happened. The only place where a device changes."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
+from schemas._quick import replace
 from schemas.records import DeviceRegistered, Status, TimeZoneSet
 from streams.device.events import (
     UNVERSIONED,

@@ -7,9 +7,10 @@ free slots are given away.
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from schemas._quick import replace
 from schemas.records import Job, Tick
 from schemas.topics import COMMANDS, JOB_RESULTS, TICKS
 from streams.device import faults, outbox

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from schemas._quick import quick
 from schemas.records import Job, JobCommand, Notice, Notification, ResponseHeader, Status
 from streams.device.events import (
     CommandAccepted,
@@ -17,6 +18,7 @@ from streams.device.events import (
 from streams.device.state import Device
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Response:
     """A response before it is encoded: the result as the operation's Avro body, copied as it came."""

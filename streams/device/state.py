@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from schemas._quick import quick
 from schemas.records import Fault, Registration, Status
 
 SETTLED_KEPT: Final = 64  # a caller repeating itself later than this is told so
@@ -19,6 +20,7 @@ _STATUSES: Final = tuple(Status)  # stored by place: append to Status, never reo
 _IDLE: Final = 10  # where a value says so: after C3 01 and 8 bytes of fingerprint
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Pending:
     """One accepted command that has no outcome yet, in work or not."""
@@ -37,6 +39,7 @@ class Pending:
     fault: Fault | None = None  # of the last attempt
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Flight:
     """The job that is out: one association at a time."""
@@ -50,6 +53,7 @@ class Flight:
     attempting: tuple[str, ...] = ()  # commands whose step that may not be repeated has begun
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Device:
     """A device after `version` decisions."""
@@ -67,6 +71,7 @@ class Device:
     unreachable_since: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What is remembered of a command with an outcome; never its result."""
