@@ -2,9 +2,10 @@
 folder.
 
 An operation file declares `Request` and `Result` (frozen dataclasses that check themselves, raising `Rejected`), and
-a function decorated with `operation`: `steps(request, meter) -> Steps[Result]`, the conversation. An optional
-`decide(request, device)` refuses, before anything is sent, what cannot be carried out. Everything else (schemas,
-command line, worker dispatch, documentation) comes from here.
+one function. Decorated with `operation`: `steps(request, meter) -> Steps[Result]`, the conversation; an optional
+`decide(request, device)` refuses, before anything is sent, what cannot be carried out. Decorated with `decided`:
+`decide(request, device) -> Answer[Result]`, for what needs no meter: the streams carry it out themselves. Everything
+else (schemas, command line, worker dispatch, documentation) comes from here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,13 +21,13 @@ from operations._build import build
 from operations._errors import Rejected
 from operations._meter import Device, Meter
 from operations._profile import Profile, not_in_profile
-from operations._steps import Steps
+from operations._steps import Answer, Steps
 from schemas.records import CommandHeader, EnergyReads, RegisterReads
 
-__all__ = ["Device", "Meter", "Operation", "build_request", "catalogue", "operation"]
+__all__ = ["Device", "Meter", "Operation", "build_request", "catalogue", "decided", "operation"]
 
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
-DecideFunction = Callable[[Any, Device], None]
+DecideFunction = Callable[[Any, Device], Answer[Any] | None]
 ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads]]
 
 
@@ -38,13 +39,14 @@ class Operation:
     again blindly when the answer was lost. `seconds`: longest time it may take with the meter. `frames`: APDUs the
     client may send for it (association, blocks and release included), and so counters it may use. `connects`: false
     when no meter is called. `reads(header, result, received_at)`: what of the result is read records, for the reads
-    topics.
+    topics. Without `steps` it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried
+    out also in a state of life whose devices are otherwise left alone.
     """
 
     name: str
     request: type
     result: type
-    steps: StepsFunction
+    steps: StepsFunction | None
     decide: DecideFunction | None
     needs: tuple[str, ...]
     repeatable: bool
@@ -52,6 +54,7 @@ class Operation:
     frames: int
     connects: bool
     reads: ReadsFunction | None
+    in_any_lifecycle: bool
     summary: str
 
     def check(self, profile: Profile) -> None:
@@ -82,16 +85,9 @@ def operation(
     """
 
     def register(steps: StepsFunction) -> StepsFunction:
-        if name in _found:
-            raise ValueError(f"operation {name} is declared twice")
-        hints = get_type_hints(steps)
-        request = hints[next(iter(signature(steps).parameters))]
-        answer = get_args(hints["return"])[-1]  # Generator[Step, Any, Answer[R]]
-        module = import_module(steps.__module__)
-        _found[name] = Operation(
+        _declare(
+            steps,
             name=name,
-            request=request,
-            result=get_args(answer)[0],
             steps=steps,
             decide=decide,
             needs=needs,
@@ -100,11 +96,52 @@ def operation(
             frames=frames,
             connects=connects,
             reads=reads,
-            summary=(getdoc(module) or "").split("\n", 1)[0],
+            in_any_lifecycle=False,
         )
         return steps
 
     return register
+
+
+def decided(name: str, *, in_any_lifecycle: bool = False) -> Callable[[DecideFunction], DecideFunction]:
+    """Put the decorated `decide(request, device) -> Answer[Result]` into the catalogue: an operation of the streams.
+
+    It is pure and quick, and may raise Rejected. A repeat of its command gets the same answer and changes nothing.
+    Raises ValueError as `operation` does.
+    """
+
+    def register(decide: DecideFunction) -> DecideFunction:
+        _declare(
+            decide,
+            name=name,
+            steps=None,
+            decide=decide,
+            needs=(),
+            repeatable=True,
+            seconds=0,
+            frames=0,
+            connects=False,
+            reads=None,
+            in_any_lifecycle=in_any_lifecycle,
+        )
+        return decide
+
+    return register
+
+
+def _declare(function: Callable[..., Any], *, name: str, **declared: Any) -> None:
+    if name in _found:
+        raise ValueError(f"operation {name} is declared twice")
+    hints = get_type_hints(function)
+    answer = get_args(hints["return"])[-1] if declared["steps"] else hints["return"]  # Generator[Step, Any, Answer[R]]
+    module = import_module(function.__module__)
+    _found[name] = Operation(
+        name=name,
+        request=hints[next(iter(signature(function).parameters))],
+        result=get_args(answer)[0],
+        summary=(getdoc(module) or "").split("\n", 1)[0],
+        **declared,
+    )
 
 
 @cache

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from operations._profile import Profile
+from schemas.records import Lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Device:
     device_id: str
     registered: bool
     device_type: str = ""
+    lifecycle: Lifecycle = Lifecycle.NEW_IN_INVENTORY

@@ -43,6 +43,21 @@ class KeyKind(StrEnum):
     MBUS = "mbus"
 
 
+class Lifecycle(StrEnum):
+    """Where a device is in its life: reference `operations-managing.md` 2.14. Any state may follow any other."""
+
+    NEW_IN_INVENTORY = "NEW_IN_INVENTORY"  # the first
+    READY_FOR_USE = "READY_FOR_USE"
+    REGISTERED = "REGISTERED"
+    REGISTERED_BUILD_IN_FAILED = "REGISTERED_BUILD_IN_FAILED"
+    REGISTERED_INSTALL_FAILED = "REGISTERED_INSTALL_FAILED"
+    REGISTERED_UPDATE_FAILED = "REGISTERED_UPDATE_FAILED"
+    IN_USE = "IN_USE"
+    RETURNED_TO_INVENTORY = "RETURNED_TO_INVENTORY"
+    UNDER_TEST = "UNDER_TEST"
+    DESTROYED = "DESTROYED"
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -194,7 +209,14 @@ class DeviceRegistered:
     invocation_counter: int = 0  # first counter the platform may use under the encryption key
 
 
-Fact = TimeZoneSet | DeviceRegistered
+@dataclass(frozen=True, slots=True)
+class LifecycleSet:
+    """Fact: the device is in another state of its life now."""
+
+    lifecycle: Lifecycle
+
+
+Fact = TimeZoneSet | DeviceRegistered | LifecycleSet
 
 
 @quick

@@ -45,6 +45,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "label_values",
     ),
     "device_time_zones_in": ("device_id", "version", "at", "time_zone"),
+    "device_lifecycles_in": ("device_id", "version", "at", "lifecycle"),
 }
 # Bytes are secrets or whole records until somebody says otherwise: only these are told.
 PUBLIC_BYTES: Final = frozenset({"system_title"})
@@ -76,6 +77,8 @@ def _rows(record: dict[str, Any], partition: int, offset: int) -> list[tuple[str
             rows.append(("device_registrations_in", row))
         elif kind == "TimeZoneSet":
             rows.append(("device_time_zones_in", (identification, version, at, event["time_zone"].encode())))
+        elif kind == "LifecycleSet":
+            rows.append(("device_lifecycles_in", (identification, version, at, str(event["lifecycle"]).encode())))
     return rows
 
 

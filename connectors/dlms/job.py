@@ -164,6 +164,8 @@ class _Run:
         if operation is None:
             reason = f"this worker does not know {command.operation!r}"
             raise Rejected(reason, field="operation", code=407, name="UNSUPPORTED_DEVICE_ACTION")
+        if operation.steps is None:
+            raise OperationError(f"{command.operation} needs no meter and is not a worker's to carry out")
         try:
             decoded = codec.decode_command(command.command)
         except codec.Unreadable as unreadable:
@@ -178,6 +180,7 @@ class _Run:
 
     async def _converse(self, plan: _Plan) -> Answer[Any]:
         operation, registration = plan.operation, self._job.registration
+        assert operation.steps is not None  # _plan
         if not operation.connects:
             meter = (
                 no_meter(self._job.device_id) if registration is None else meter_of(self._job.device_id, registration)

@@ -6,22 +6,23 @@ import re
 from hashlib import blake2b
 from typing import Any
 
-from operations import Device as View
 from operations import build_request, catalogue
 from operations._errors import OperationError
 from operations._profile import Profile, profile
+from operations._steps import Answer
 from schemas.records import CommandHeader, Fault, Registration, Status
 from streams.device import faults
+from streams.device.decided import ask, carried_out
 from streams.device.events import (
     CommandAccepted,
     CommandReceived,
     CommandRefused,
     CommandRepeated,
-    CommandSettled,
     Event,
 )
 from streams.device.limits import Limits
-from streams.device.state import Device, id_bytes, oldest, recall
+from streams.device.outcome import settled
+from streams.device.state import Device, Pending, id_bytes, oldest, recall
 
 REGISTERS = "AddDevice"  # the one operation an unknown device can be asked
 
@@ -39,13 +40,16 @@ def accept(device: Device, message: CommandReceived, limits: Limits) -> list[Eve
     if fault is not None:
         return [_refused(message, fault)]
     digest = digest_of(message.operation, message.request)
-    said = _said_before(device, message, digest)
-    if said is not None:
-        return [said]
+    before = _said_before(device, message, digest)
+    if before is not None:
+        return [before]
     exists = device.version or message.operation == REGISTERS
     if header.expires_at is not None and header.expires_at <= message.at and exists:
-        return [_settled(message, digest, Status.EXPIRED, faults.expired(header.expires_at))]
-    fault = _impossible(device, message) or _no_room(device, message, limits)
+        return [settled(pending(message, digest), Status.EXPIRED, faults.expired(header.expires_at), message.at)]
+    said = _asked(device, message)
+    if isinstance(said, Answer):  # before the question of room: it takes none
+        return carried_out(device, pending(message, digest), said, message.at)
+    fault = said or _no_room(device, message, limits)
     if fault is None:
         return [
             CommandAccepted(
@@ -62,7 +66,7 @@ def accept(device: Device, message: CommandReceived, limits: Limits) -> list[Eve
             )
         ]
     if device.version:  # a device that exists remembers, so that a repeat cannot have another outcome
-        return [_settled(message, digest, Status.REJECTED, fault)]
+        return [settled(pending(message, digest), Status.REJECTED, fault, message.at)]
     return [_refused(message, fault)]
 
 
@@ -142,7 +146,8 @@ def _said_before(device: Device, message: CommandReceived, digest: bytes) -> Eve
     return None
 
 
-def _impossible(device: Device, message: CommandReceived) -> Fault | None:
+def _asked(device: Device, message: CommandReceived) -> Answer[object] | Fault | None:
+    """What the operation says: why not, its answer when it needs no meter, None when its turn is still to come."""
     name, device_id = message.operation, message.header.device_id
     found = catalogue().get(name)
     if found is None:
@@ -159,20 +164,13 @@ def _impossible(device: Device, message: CommandReceived) -> Fault | None:
             return fault
     try:
         request = build_request(name, message.request)
-        if found.decide is not None:
-            found.decide(
-                request,
-                View(
-                    device_id=device_id,
-                    registered=registration is not None,
-                    device_type=registration.device_type if registration is not None else "",
-                ),
-            )
     except OperationError as refused:
         return refused.fault()
     except Exception as error:  # an operation's mistake must not stop all devices of the partition, again and again
         return faults.not_told(f"{name} failed to check the request: {type(error).__name__}: {error}")
-    return None
+    if found.steps is None and (registration is None or (message.header.scheduled_at or 0) > message.at):
+        return None  # it is asked when its time has come
+    return ask(device, name, request)
 
 
 def _no_room(device: Device, message: CommandReceived, limits: Limits) -> Fault | None:
@@ -184,17 +182,20 @@ def _no_room(device: Device, message: CommandReceived, limits: Limits) -> Fault 
     return None
 
 
-def _settled(message: CommandReceived, digest: bytes, status: Status, fault: Fault) -> CommandSettled:
-    return CommandSettled(
-        correlation_id=message.header.correlation_id,
+def pending(message: CommandReceived, digest: bytes) -> Pending:
+    """The command as a device holds it."""
+    header = message.header
+    return Pending(
+        correlation_id=header.correlation_id,
         operation=message.operation,
-        status=status,
-        fault=fault,
-        attempts=0,
+        command=message.record,
         digest=digest,
-        created_at=message.header.created_at,
+        priority=header.priority,
+        created_at=header.created_at,
         received_at=message.at,
-        settled_at=message.at,
+        not_before=header.scheduled_at or 0,
+        expires_at=header.expires_at,
+        bypass_retry=header.bypass_retry,
     )
 
 

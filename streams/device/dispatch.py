@@ -15,9 +15,11 @@ from schemas._quick import quick
 from schemas.records import CommandHeader, Status
 from streams.device import faults
 from streams.device.accept import REGISTERS
+from streams.device.decided import carried_out_here
 from streams.device.events import CommandSettled, Event, JobDispatched
 from streams.device.limits import Limits
-from streams.device.settle import orphans, settled
+from streams.device.outcome import settled
+from streams.device.settle import orphans
 from streams.device.state import LAST_COUNTER, Device, Pending
 
 _NEVER: Final = 1 << 62
@@ -147,7 +149,7 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
         queue = [held for held in device.queue if held.correlation_id not in gone]
     else:
         queue = list(device.queue)
-    due = [held for held in queue if held.not_before <= now and _allowed(device, held)]
+    due = [held for held in queue if held.not_before <= now and _for_a_worker(device, held)]
     if not due:
         return events
     due.sort(key=lambda held: (-priority(held, now, limits), held.received_at))
@@ -178,7 +180,9 @@ def priority(held: Pending, now: int, limits: Limits) -> int:
     return min(_ORDINARY, held.priority + max(0, now - held.received_at) // limits.ageing_step)
 
 
-def _allowed(device: Device, held: Pending) -> bool:
+def _for_a_worker(device: Device, held: Pending) -> bool:
+    if carried_out_here(held.operation):
+        return False  # the tick asks it
     return device.registration is not None or held.operation == REGISTERS
 
 
@@ -189,7 +193,9 @@ def _rank(device: Device, now: int, limits: Limits) -> tuple[tuple[int, int] | N
     for held in device.queue:
         if held.expires_at is not None:
             wake = min(wake, held.expires_at)
-        if not _allowed(device, held):
+        if not _for_a_worker(device, held):
+            if device.registration is not None:
+                wake = min(wake, held.not_before)
             continue
         if held.not_before > now:
             wake = min(wake, held.not_before)
@@ -210,8 +216,12 @@ def _wake_flying(device: Device, limits: Limits) -> int:
         return _NEVER
     wake = flight.deadline + limits.grace
     for held in device.queue:
-        if held.expires_at is not None and held.correlation_id not in flight.correlation_ids:
+        if held.correlation_id in flight.correlation_ids:
+            continue
+        if held.expires_at is not None:
             wake = min(wake, held.expires_at)
+        if device.registration is not None and carried_out_here(held.operation):
+            wake = min(wake, held.not_before)
     return wake
 
 

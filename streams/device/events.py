@@ -15,6 +15,7 @@ from schemas.records import (
     Fault,
     JobAttempting,
     JobEnded,
+    LifecycleSet,
     Status,
     TimeZoneSet,
 )
@@ -123,7 +124,9 @@ class CommandPostponed:
 @quick
 @dataclass(frozen=True, slots=True)
 class CommandSettled:
-    """The one terminal outcome. The log never holds results: `react` takes them from the message that brought them."""
+    """The one terminal outcome. The log never holds what a meter answered: `react` takes that from the message that
+    brought it. `result`: what an operation answered that was carried out here, small, so that the log explains itself.
+    """
 
     correlation_id: str
     operation: str
@@ -135,6 +138,7 @@ class CommandSettled:
     received_at: int
     settled_at: int
     large_result: str | None = None
+    result: bytes | None = None
 
 
 @quick
@@ -158,6 +162,7 @@ Event = (
     | CounterRaised
     | TimeZoneSet
     | DeviceRegistered
+    | LifecycleSet
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from schemas._quick import replace
-from schemas.records import DeviceRegistered, Status, TimeZoneSet
+from schemas.records import DeviceRegistered, LifecycleSet, Status, TimeZoneSet
 from streams.device.events import (
     UNVERSIONED,
     AttemptBegun,
@@ -93,6 +93,8 @@ def evolve(device: Device, event: Event) -> Device:
         case DeviceRegistered():
             counter = max(device.counter, event.invocation_counter)
             return replace(device, registration=event.registration, counter=counter)
+        case LifecycleSet():
+            return replace(device, lifecycle=event.lifecycle)
         case CommandRefused() | CommandRepeated():
             return device
         case _:

@@ -108,6 +108,8 @@ def _job(device: Device, event: JobDispatched) -> Job:
 
 
 def _result(event: CommandSettled, message: Message | None) -> bytes | None:
+    if event.result is not None:
+        return event.result
     if event.status is Status.SUCCESSFUL and isinstance(message, ResultReported):
         for outcome in message.ended.commands:
             if outcome.correlation_id == event.correlation_id:

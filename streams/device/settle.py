@@ -8,9 +8,9 @@ from zlib import crc32
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, JobEnded, Registration, Status, TimeZoneSet
 from streams.device import faults
 from streams.device.accept import REGISTERS, unsupported
+from streams.device.decided import carried_out_here, when_due
 from streams.device.events import (
     CommandPostponed,
-    CommandSettled,
     CounterRaised,
     Event,
     JobLost,
@@ -18,7 +18,9 @@ from streams.device.events import (
     ResultReported,
     TimePassed,
 )
+from streams.device.evolve import evolve
 from streams.device.limits import Limits
+from streams.device.outcome import settled, settled_in
 from streams.device.state import LAST_COUNTER, Device, Pending
 
 
@@ -66,7 +68,25 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
             and held.correlation_id not in gone
         ):
             events.append(settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), message.at))
+    events += _due_here(device, events, message.at)
     return events + orphans(device, events, device.registration, message.at)
+
+
+def _due_here(device: Device, so_far: list[Event], at: int) -> list[Event]:
+    """Decisions on the commands that need no meter and whose time has come, in order, each after the one before."""
+    if device.registration is None or not any(carried_out_here(held.operation) for held in device.queue):
+        return []
+    current = device
+    for event in so_far:
+        current = evolve(current, event)
+    events: list[Event] = []
+    for held in current.queue:
+        if held.not_before <= at and carried_out_here(held.operation):
+            decision = when_due(current, held, at)
+            for event in decision:
+                current = evolve(current, event)
+            events += decision
+    return events
 
 
 def orphans(device: Device, events: Iterable[Event], registration: Registration | None, at: int) -> list[Event]:
@@ -93,34 +113,6 @@ def orphans(device: Device, events: Iterable[Event], registration: Registration 
         fault = faults.unknown_device(device.device_id)
         found += [settled(held, Status.REJECTED, fault, at) for held in left]
     return found
-
-
-def settled_in(events: Iterable[Event]) -> set[str]:
-    return {event.correlation_id for event in events if isinstance(event, CommandSettled)}
-
-
-def settled(
-    held: Pending,
-    status: Status,
-    fault: Fault | None,
-    at: int,
-    *,
-    attempts: int | None = None,
-    large_result: str | None = None,
-) -> CommandSettled:
-    """The outcome of an accepted command."""
-    return CommandSettled(
-        correlation_id=held.correlation_id,
-        operation=held.operation,
-        status=status,
-        fault=fault,
-        attempts=held.attempts if attempts is None else attempts,
-        digest=held.digest,
-        created_at=held.created_at,
-        received_at=held.received_at,
-        settled_at=at,
-        large_result=large_result,
-    )
 
 
 def _registration(device: Device, ended: JobEnded) -> DeviceRegistered | None:

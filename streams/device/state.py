@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas._quick import quick
-from schemas.records import Fault, Registration, Status
+from schemas.records import Fault, Lifecycle, Registration, Status
 
 SETTLED_KEPT: Final = 64  # a caller repeating itself later than this is told so
 FIRST_COUNTER: Final = 1
@@ -69,6 +69,7 @@ class Device:
     settled: bytes = b""  # ring of the last SETTLED_KEPT outcomes, oldest first, packed
     failures: int = 0  # jobs in a row that did not reach the meter
     unreachable_since: int | None = None
+    lifecycle: Lifecycle = Lifecycle.NEW_IN_INVENTORY
 
 
 @quick

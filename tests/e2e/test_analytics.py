@@ -24,6 +24,8 @@ from schemas.records import (
     Fault,
     KeyKind,
     LargeResult,
+    Lifecycle,
+    LifecycleSet,
     Registration,
     ResponseHeader,
     SealedKey,
@@ -216,6 +218,9 @@ def test_devices_are_told_without_their_secrets(tables: Tables) -> None:
         {"street": "Long Lane"},
     )
     assert [each["device_id"] for each in tables.queries.devices()] == ["EM0001", "EM0002"]
+    destroyed = DeviceEvents("EM0002", 2, AT + 6, "commands@9", (LifecycleSet(Lifecycle.DESTROYED),))
+    tables.store([destroyed])
+    assert [each["lifecycle"] for each in tables.queries.devices()] == ["NEW_IN_INVENTORY", "DESTROYED"]
     assert [each["kind"] for each in tables.queries.events("EM0001")] == [
         "TimeZoneSet",
         "CommandAccepted",

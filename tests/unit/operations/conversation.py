@@ -93,7 +93,9 @@ class PlayedMeter:
 
 def play(name: str, request: dict[str, Any], meter: Meter, answer: Callable[[Step], Any]) -> Answer[Any]:
     """Run an operation to its end; a MeterRefused of `answer` is thrown in, as the session does."""
-    steps = catalogue()[name].steps(build_request(name, request), meter)
+    begin = catalogue()[name].steps
+    assert begin is not None
+    steps = begin(build_request(name, request), meter)
     send: Any = None
     refused: MeterRefused | None = None
     while True:

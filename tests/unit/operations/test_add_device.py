@@ -136,7 +136,9 @@ def test_secrets_are_asked_for_one_by_one_and_never_kept_open() -> None:
 
 
 def test_a_key_that_cannot_be_opened_passes_through() -> None:
-    steps = catalogue()[NAME].steps(build_request(NAME, ELECTRICITY), NO_METER)
+    begin = catalogue()[NAME].steps
+    assert begin is not None
+    steps = begin(build_request(NAME, ELECTRICITY), NO_METER)
     next(steps)
     with pytest.raises(Rejected) as caught:
         steps.throw(Rejected("cannot be opened", field="master_key", code=804, name="DECRYPTION_EXCEPTION"))

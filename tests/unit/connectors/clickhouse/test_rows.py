@@ -210,6 +210,14 @@ def test_the_log_is_stored_without_secrets_and_command_bytes() -> None:
     assert [row[-3:] for table, row in found if table == "device_events_in"] == [(1, 9, n) for n in range(4)]
 
 
+def test_a_state_of_life_has_a_row_of_its_own() -> None:
+    event = ("meterlog.LifecycleSet", {"lifecycle": "DESTROYED"})
+    record = {**registered(), "events": [event]}
+    (_, (table, row)) = device_rows.events(record, 1, 9)
+    assert table == "device_lifecycles_in"
+    assert dict(zip(COLUMNS[table], row, strict=True))["lifecycle"] == b"DESTROYED"
+
+
 def test_what_is_no_log_record_is_set_aside() -> None:
     with pytest.raises(SetAside, match="devices' log: KeyError"):
         device_rows.events({"device_id": "EM0001"}, 0, 0)
