@@ -7,6 +7,7 @@ METERLOG_STREAMS_RETRY_SECONDS  before the second attempt, doubled for the next;
 METERLOG_STREAMS_OPERATION_SECONDS  an operation's time at most, whatever it declares; 86400
 METERLOG_STREAMS_CONNECT_SECONDS  a job's time besides its operations; 60
 METERLOG_STREAMS_GRACE_SECONDS  after a job's deadline, before it counts as lost; 30
+METERLOG_STREAMS_REFUSED_LIFECYCLES  states of life, with commas between, whose devices are sent nothing; none
 METERLOG_STREAMS_APPLICATION    consumer group, and stem of the transactional ids; meterlog-devices
 
 and what all roles share (`roles/settings.py`). The number of partitions is the broker's: `meterlog topics apply`
@@ -37,7 +38,7 @@ from roles.settings import RoleSettings, SettingsWrong
 from schemas import topics
 from schemas.codec import encode
 from schemas.partition import partition_of
-from schemas.records import Tick
+from schemas.records import Lifecycle, Tick
 from streams.device.keeper import Counts, Partition
 from streams.device.limits import Limits
 from streams.keeper import Keeper, ShellSettings
@@ -80,9 +81,18 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> StreamsSetting
             ),
             connect=int(1_000 * seconds("METERLOG_STREAMS_CONNECT_SECONDS", 60)),
             grace=int(1_000 * seconds("METERLOG_STREAMS_GRACE_SECONDS", 30)),
+            refused_lifecycles=_lifecycles(environment, "METERLOG_STREAMS_REFUSED_LIFECYCLES"),
         ),
         application=environment.get("METERLOG_STREAMS_APPLICATION") or APPLICATION,
     )
+
+
+def _lifecycles(environment: Mapping[str, str], name: str) -> frozenset[Lifecycle]:
+    said = [part.strip().upper() for part in environment.get(name, "").split(",") if part.strip()]
+    for part in said:
+        if part not in set(Lifecycle):
+            raise SettingsWrong(f"{name}: {part!r} is none of {', '.join(Lifecycle)}")
+    return frozenset(Lifecycle(part) for part in said)
 
 
 def make_tick(_partition: int, now: int, seed: int, ends: Mapping[str, int]) -> bytes:

@@ -46,7 +46,7 @@ def accept(device: Device, message: CommandReceived, limits: Limits) -> list[Eve
     exists = device.version or message.operation == REGISTERS
     if header.expires_at is not None and header.expires_at <= message.at and exists:
         return [settled(pending(message, digest), Status.EXPIRED, faults.expired(header.expires_at), message.at)]
-    said = _asked(device, message)
+    said = _asked(device, message, limits)
     if isinstance(said, Answer):  # before the question of room: it takes none
         return carried_out(device, pending(message, digest), said, message.at)
     fault = said or _no_room(device, message, limits)
@@ -122,6 +122,17 @@ def unsupported(registration: Registration, operation: str) -> Fault | None:
     return None
 
 
+def inactive(device: Device, operation: str, limits: Limits) -> Fault | None:
+    """Where its life is, the platform leaves the device alone: a setting, off by default (reference 2.14, DESIGN).
+
+    Looked at when a command comes and again when its turn does, for a device may be destroyed in between, or repaired.
+    """
+    if device.lifecycle not in limits.refused_lifecycles or device.registration is None:
+        return None
+    found = catalogue().get(operation)
+    return None if found is not None and found.in_any_lifecycle else faults.inactive(device.lifecycle)
+
+
 def registration_pending(device: Device) -> bool:
     return any(held.operation == REGISTERS for held in device.queue)
 
@@ -146,7 +157,7 @@ def _said_before(device: Device, message: CommandReceived, digest: bytes) -> Eve
     return None
 
 
-def _asked(device: Device, message: CommandReceived) -> Answer[object] | Fault | None:
+def _asked(device: Device, message: CommandReceived, limits: Limits) -> Answer[object] | Fault | None:
     """What the operation says: why not, its answer when it needs no meter, None when its turn is still to come."""
     name, device_id = message.operation, message.header.device_id
     found = catalogue().get(name)
@@ -159,7 +170,7 @@ def _asked(device: Device, message: CommandReceived) -> Answer[object] | Fault |
     elif registration is None and not registration_pending(device):
         return faults.unknown_device(device_id)
     if registration is not None:
-        fault = unsupported(registration, name)
+        fault = unsupported(registration, name) or inactive(device, name, limits)
         if fault is not None:
             return fault
     try:

@@ -14,7 +14,7 @@ from operations import catalogue
 from schemas._quick import quick
 from schemas.records import CommandHeader, Status
 from streams.device import faults
-from streams.device.accept import REGISTERS
+from streams.device.accept import REGISTERS, inactive
 from streams.device.decided import carried_out_here
 from streams.device.events import CommandSettled, Event, JobDispatched
 from streams.device.limits import Limits
@@ -139,9 +139,7 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
     if device.flight is not None:
         return []
     events: list[Event] = [
-        settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), now)
-        for held in device.queue
-        if held.expires_at is not None and held.expires_at <= now
+        outcome for held in device.queue if (outcome := _given_up(device, held, now, limits)) is not None
     ]
     if events:
         events += orphans(device, events, device.registration, now)
@@ -169,6 +167,14 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
         )
     )
     return events
+
+
+def _given_up(device: Device, held: Pending, now: int, limits: Limits) -> Event | None:
+    """The outcome of a command that has had its last chance of a job."""
+    if held.expires_at is not None and held.expires_at <= now:
+        return settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), now)
+    fault = inactive(device, held.operation, limits) if held.not_before <= now else None
+    return settled(held, Status.REJECTED, fault, now) if fault is not None else None
 
 
 def priority(held: Pending, now: int, limits: Limits) -> int:

@@ -1,7 +1,7 @@
 """The faults the streams themselves give; codes and names of reference `operations-managing.md` 2.16."""
 
 from operations._errors import COMPONENT
-from schemas.records import Fault
+from schemas.records import Fault, Lifecycle
 
 
 def _fault(code: int, name: str, message: str, field: str | None = None) -> Fault:
@@ -24,6 +24,11 @@ def existing_device(device_id: str) -> Fault:
 def unknown_profile(protocol: str, version: str) -> Fault:
     name = "UNKNOWN_PROTOCOL_NAME_OR_VERSION_OR_VARIANT"
     return _fault(206, name, f"there is no profile of {protocol} {version}", "protocol_version")
+
+
+def inactive(lifecycle: Lifecycle) -> Fault:
+    reason = f"the device is {lifecycle}, and commands to such devices are refused; SetDeviceLifecycleStatus changes it"
+    return _fault(207, "INACTIVE_DEVICE", reason, "device_id")
 
 
 def unknown_operation(operation: str) -> Fault:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from schemas.records import Lifecycle
+
 KIB = 1024
 MINUTE_MS = 60_000
 
@@ -25,6 +27,7 @@ class Limits:
     queue_commands: int = 256  # waiting at one device
     queue_bytes: int = 512 * KIB  # of their records: state and job stay within one Kafka record
     record_bytes: int = 256 * KIB  # of one command
+    refused_lifecycles: frozenset[Lifecycle] = frozenset()  # whose devices are left alone; reference 2.14: none
 
     def __post_init__(self) -> None:
         for name in ("slots", "attempts", "commands_a_job", "queue_commands", "operation_seconds"):

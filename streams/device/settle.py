@@ -7,7 +7,7 @@ from zlib import crc32
 
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, JobEnded, Registration, Status, TimeZoneSet
 from streams.device import faults
-from streams.device.accept import REGISTERS, unsupported
+from streams.device.accept import REGISTERS, inactive, unsupported
 from streams.device.decided import carried_out_here, when_due
 from streams.device.events import (
     CommandPostponed,
@@ -68,11 +68,11 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
             and held.correlation_id not in gone
         ):
             events.append(settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), message.at))
-    events += _due_here(device, events, message.at)
+    events += _due_here(device, events, message.at, limits)
     return events + orphans(device, events, device.registration, message.at)
 
 
-def _due_here(device: Device, so_far: list[Event], at: int) -> list[Event]:
+def _due_here(device: Device, so_far: list[Event], at: int, limits: Limits) -> list[Event]:
     """Decisions on the commands that need no meter and whose time has come, in order, each after the one before."""
     if device.registration is None or not any(carried_out_here(held.operation) for held in device.queue):
         return []
@@ -82,7 +82,9 @@ def _due_here(device: Device, so_far: list[Event], at: int) -> list[Event]:
     events: list[Event] = []
     for held in current.queue:
         if held.not_before <= at and carried_out_here(held.operation):
-            decision = when_due(current, held, at)
+            fault = inactive(current, held.operation, limits)
+            refused: list[Event] = [settled(held, Status.REJECTED, fault, at)] if fault is not None else []
+            decision = refused or when_due(current, held, at)
             for event in decision:
                 current = evolve(current, event)
             events += decision

@@ -8,7 +8,7 @@ from prometheus_client.exposition import generate_latest
 
 from roles.settings import SettingsWrong
 from schemas import codec, topics
-from schemas.records import Tick
+from schemas.records import Lifecycle, Tick
 from streams.app import Keepers, make_tick, read_settings, shell_settings
 from streams.device.keeper import Counts
 from streams.device.limits import Limits
@@ -29,6 +29,7 @@ def test_everything_can_be_set() -> None:
         "METERLOG_STREAMS_RETRY_SECONDS": "0.5",
         "METERLOG_STREAMS_GRACE_SECONDS": "1",
         "METERLOG_STREAMS_OPERATION_SECONDS": "7",
+        "METERLOG_STREAMS_REFUSED_LIFECYCLES": "destroyed, RETURNED_TO_INVENTORY",
         "METERLOG_STREAMS_APPLICATION": "other",
         "METERLOG_KAFKA_CONFIG": "security.protocol=SSL; ssl.key.password=a=b",
         "METERLOG_METRICS_PORT": "0",
@@ -37,6 +38,7 @@ def test_everything_can_be_set() -> None:
     assert (settings.limits.slots, settings.limits.silent_slots) == (10, 2)
     assert (settings.limits.retry_delay, settings.limits.grace) == (500, 1_000)
     assert settings.limits.operation_seconds == 7
+    assert settings.limits.refused_lifecycles == {Lifecycle.DESTROYED, Lifecycle.RETURNED_TO_INVENTORY}
     assert settings.role.kafka_config == (("security.protocol", "SSL"), ("ssl.key.password", "a=b"))
     shell = shell_settings(settings, 4)
     assert (shell.application, shell.partitions) == ("other", 4)
@@ -52,6 +54,7 @@ def test_everything_can_be_set() -> None:
         ("METERLOG_STREAMS_SLOTS", "1.5"),
         ("METERLOG_STREAMS_SILENT_SLOTS", "501"),
         ("METERLOG_STREAMS_RETRY_SECONDS", "nan"),
+        ("METERLOG_STREAMS_REFUSED_LIFECYCLES", "DESTROYED,LOST"),
         ("METERLOG_KAFKA_CONFIG", "secret"),
         ("METERLOG_LOG_LEVEL", "loud"),
         ("METERLOG_METRICS_PORT", "70000"),

@@ -10,7 +10,7 @@ from operations._errors import Rejected
 from operations._steps import Answer
 from operations.set_device_lifecycle_status import Request, Result
 from schemas import codec, topics
-from schemas.records import CommandHeader, Lifecycle, LifecycleSet, Notice, Status
+from schemas.records import CommandEnded, CommandHeader, Ended, Lifecycle, LifecycleSet, Notice, Status
 from streams.device import decided
 from streams.device.decide import decide
 from streams.device.events import CommandAccepted, CommandReceived, CommandSettled
@@ -29,6 +29,7 @@ from tests.unit.streams.world import (
     on,
     registered,
     responses,
+    succeeded,
     tick,
     uid,
 )
@@ -152,6 +153,57 @@ def test_waits_for_the_registration_that_is_on_its_way() -> None:
     (told,) = responses(world.batch(tick(NOON + 1)))
     assert (told.correlation_id, told.status) == (uid(2), Status.SUCCESSFUL)
     assert world.device().lifecycle is Lifecycle.IN_USE
+
+
+GONE = Limits(refused_lifecycles=frozenset({Lifecycle.DESTROYED}), retry_jitter=0.0)
+
+
+class TestDevicesThatAreLeftAlone:
+    """METERLOG_STREAMS_REFUSED_LIFECYCLES: commands other than a change of the state of life are Rejected 207."""
+
+    @pytest.mark.parametrize("lifecycle", list(Lifecycle))
+    @pytest.mark.parametrize("limits", [Limits(), GONE], ids=["by default", "destroyed ones"])
+    def test_by_state_of_life(self, lifecycle: Lifecycle, limits: Limits) -> None:
+        world = World(limits).holding(registered(lifecycle=lifecycle))
+        sent = world.batch(tick(NOON), command(1))
+        if lifecycle in limits.refused_lifecycles:
+            (response,) = responses(sent)
+            assert response.status is Status.REJECTED and response.fault is not None
+            assert (response.fault.code, response.fault.name) == (207, "INACTIVE_DEVICE")
+            assert jobs(sent) == []
+        else:
+            assert responses(sent) == [] and len(jobs(sent)) == 1
+
+    def test_the_way_back_is_open(self) -> None:
+        world = World(GONE).holding(registered(lifecycle=Lifecycle.DESTROYED))
+        (response,) = responses(world.batch(tick(NOON), say(1, "IN_USE")))
+        assert response.status is Status.SUCCESSFUL
+        assert len(jobs(world.batch(command(2)))) == 1
+
+    def test_what_waits_when_it_is_destroyed_is_rejected_in_its_turn(self) -> None:
+        world = World(GONE).holding(registered())
+        world.batch(tick(NOON), command(1, scheduled_at=NOON + 5), say(2, "DESTROYED"))
+        assert world.batch(tick(NOON + 4)) == []
+        sent = world.batch(tick(NOON + 5))
+        (response,) = responses(sent)
+        assert (response.correlation_id, response.status) == (uid(1), Status.REJECTED)
+        assert response.fault is not None and response.fault.code == 207
+        assert jobs(sent) == [] and world.device().idle
+
+    def test_what_waits_is_carried_out_when_it_was_repaired_in_time(self) -> None:
+        world = World(GONE).holding(registered())
+        world.batch(tick(NOON), command(1, scheduled_at=NOON + 5), say(2, "DESTROYED"), say(3, "IN_USE"))
+        assert len(jobs(world.batch(tick(NOON + 5)))) == 1
+
+    def test_what_is_in_flight_ends_and_is_not_tried_again(self) -> None:
+        world = World(GONE).holding(registered())
+        (job,) = jobs(world.batch(tick(NOON), command(1), command(2)))
+        world.batch(say(3, "DESTROYED"))
+        again = CommandEnded(uid(2), Ended.RETRIABLE)
+        (response,) = responses(world.batch(ended(job, succeeded(uid(1)), again)))
+        assert (response.correlation_id, response.status) == (uid(1), Status.SUCCESSFUL)
+        (response,) = responses(world.batch(tick(NOON + MINUTE)))
+        assert (response.correlation_id, response.status, response.attempts) == (uid(2), Status.REJECTED, 1)
 
 
 def refuse(request: Request, device: View) -> Answer[Result]:
