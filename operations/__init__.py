@@ -3,9 +3,10 @@ folder.
 
 An operation file declares `Request` and `Result` (frozen dataclasses that check themselves, raising `Rejected`), and
 one function. Decorated with `operation`: `steps(request, meter) -> Steps[Result]`, the conversation; an optional
-`decide(request, device)` refuses, before anything is sent, what cannot be carried out. Decorated with `decided`:
-`decide(request, device) -> Answer[Result]`, for what needs no meter: the streams carry it out themselves. Everything
-else (schemas, command line, worker dispatch, documentation) comes from here.
+`decide(request, device)` refuses, before anything is sent, what cannot be carried out. One that may not be repeated
+also declares `verify(request, meter) -> Verifying[Result]`: what to look at when its answer was lost. Decorated with
+`decided`: `decide(request, device) -> Answer[Result]`, for what needs no meter: the streams carry it out themselves.
+Everything else (schemas, command line, worker dispatch, documentation) comes from here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,12 +22,14 @@ from operations._build import build
 from operations._errors import Rejected
 from operations._meter import Device, Meter
 from operations._profile import Profile, not_in_profile
-from operations._steps import Answer, Steps
+from operations._steps import Answer, Steps, Verifying
+from operations._verifying import check_verify
 from schemas.records import CommandHeader, EnergyReads, RegisterReads
 
 __all__ = ["Device", "Meter", "Operation", "build_request", "catalogue", "decided", "operation"]
 
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
+VerifyFunction = Callable[[Any, Meter], Verifying[Any]]
 DecideFunction = Callable[[Any, Device], Answer[Any] | None]
 ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads]]
 
@@ -36,17 +39,19 @@ class Operation:
     """One thing that can be asked of a device.
 
     `needs`: profile tags without which the answer is Rejected 416 before a socket opens. `repeatable`: may be sent
-    again blindly when the answer was lost. `seconds`: longest time it may take with the meter. `frames`: APDUs the
-    client may send for it (association, blocks and release included), and so counters it may use. `connects`: false
-    when no meter is called. `reads(header, result, received_at)`: what of the result is read records, for the reads
-    topics. Without `steps` it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried
-    out also in a state of life whose devices are otherwise left alone.
+    again blindly when the answer was lost. `verify`: what to look at when it may not; None when it may. `seconds`:
+    longest time `steps` or `verify` may take with the meter. `frames`: APDUs the client may send for either
+    (association, blocks and release included), and so counters it may use. `connects`: false when no meter is called.
+    `reads(header, result, received_at)`: what of the result is read records, for the reads topics. Without `steps`
+    it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried out also in a state of life
+    whose devices are otherwise left alone.
     """
 
     name: str
     request: type
     result: type
     steps: StepsFunction | None
+    verify: VerifyFunction | None
     decide: DecideFunction | None
     needs: tuple[str, ...]
     repeatable: bool
@@ -75,13 +80,14 @@ def operation(
     seconds: int,
     frames: int,
     connects: bool = True,
+    verify: VerifyFunction | None = None,
     decide: DecideFunction | None = None,
     reads: ReadsFunction | None = None,
 ) -> Callable[[StepsFunction], StepsFunction]:
     """Put the decorated conversation into the catalogue. Its annotations name the request and the result.
 
-    Raises ValueError when the name is taken or an annotation is missing: at import, so a wrong operation stops the
-    start.
+    Raises ValueError when the name is taken, an annotation is missing, or what may not be repeated cannot be verified
+    by looking only: at import, so a wrong operation stops the start.
     """
 
     def register(steps: StepsFunction) -> StepsFunction:
@@ -89,6 +95,7 @@ def operation(
             steps,
             name=name,
             steps=steps,
+            verify=verify,
             decide=decide,
             needs=needs,
             repeatable=repeatable,
@@ -115,6 +122,7 @@ def decided(name: str, *, in_any_lifecycle: bool = False) -> Callable[[DecideFun
             decide,
             name=name,
             steps=None,
+            verify=None,
             decide=decide,
             needs=(),
             repeatable=True,
@@ -134,6 +142,7 @@ def _declare(function: Callable[..., Any], *, name: str, **declared: Any) -> Non
         raise ValueError(f"operation {name} is declared twice")
     hints = get_type_hints(function)
     answer = get_args(hints["return"])[-1] if declared["steps"] else hints["return"]  # Generator[Step, Any, Answer[R]]
+    check_verify(name, declared["repeatable"], declared["verify"], answer)
     module = import_module(function.__module__)
     _found[name] = Operation(
         name=name,

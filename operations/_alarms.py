@@ -2,8 +2,14 @@
 register.
 """
 
+from collections.abc import Generator
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from operations._errors import MeterUnusable
+from operations._meter import Meter
+from operations._steps import Get
+from operations._values import number
 
 REGISTERS: Final = (1, 2, 3)
 
@@ -74,3 +80,21 @@ BITS: Final = {  # register -> bit, 0 = least significant -> alarm; bits that ar
 def alarms_of(register: int, value: int) -> tuple[Alarm, ...]:
     """The alarms whose bits are set, lowest bit first; unused bits are passed over."""
     return tuple(alarm for bit, alarm in BITS[register].items() if value >> bit & 1)
+
+
+def read_registers(meter: Meter) -> Generator[Get, Any, dict[int, int]]:
+    """Register -> its 32 bits, for those the profile has, in order: part of a conversation.
+
+    All or nothing: MeterRefused when one is refused, MeterUnusable when one is no number of 32 bits.
+    """
+    values: dict[int, int] = {}
+    for register in REGISTERS:
+        tag = f"ALARM_REGISTER_{register}"
+        if tag not in meter.profile:
+            continue
+        data = yield Get(meter.profile[tag].at(2))
+        value = number(data, tag)
+        if value is None or not 0 <= value < 1 << 32:
+            raise MeterUnusable(f"{tag}: {value} is no value of 32 bits")
+        values[register] = value
+    return values

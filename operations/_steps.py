@@ -110,4 +110,21 @@ class Answer(Generic[R]):
     facts: tuple[Fact, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """A verifying conversation saw that nothing of the operation was carried out: it may be asked again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """The meter would look like this whether the operation was carried out or not."""
+
+    why: str
+
+
 Steps = Generator[Step, Any, Answer[R]]
+Reading = Get | GetList | ReadRows | Now
+Verifying = Generator[Reading, Any, Answer[R] | NotDone | CannotTell]
+"""Whether an operation that may not be repeated was carried out, told by looking only."""

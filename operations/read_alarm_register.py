@@ -7,12 +7,9 @@ is reported in the raw number and passed over in the names.
 from dataclasses import dataclass
 
 from operations import Meter, operation
-from operations._alarms import REGISTERS, Alarm, alarms_of
-from operations._data import Data
-from operations._errors import MeterUnusable
+from operations._alarms import Alarm, alarms_of, read_registers
 from operations._rules import ASSOCIATION, electricity_meter
-from operations._steps import Answer, Get, Steps
-from operations._values import number
+from operations._steps import Answer, Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +39,6 @@ class Result:
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:
     """All or nothing: MeterRefused when one is refused, MeterUnusable when one is no number of 32 bits."""
-    values: dict[str, int] = {}
-    alarms: list[Alarm] = []
-    for register in REGISTERS:
-        tag = f"ALARM_REGISTER_{register}"
-        if tag not in meter.profile:
-            continue
-        data: Data = yield Get(meter.profile[tag].at(2))
-        value = number(data, tag)
-        if value is None or not 0 <= value < 1 << 32:
-            raise MeterUnusable(f"{tag}: {value} is no value of 32 bits")
-        values[f"register_{register}"] = value
-        alarms += alarms_of(register, value)
-    return Answer(Result(tuple(alarms), **values))
+    values = yield from read_registers(meter)
+    alarms = [alarm for register, value in values.items() for alarm in alarms_of(register, value)]
+    return Answer(Result(tuple(alarms), **{f"register_{register}": value for register, value in values.items()}))

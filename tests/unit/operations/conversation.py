@@ -1,6 +1,6 @@
 """Operations stepped by hand, as the session does: every step is shown to a meter made of a function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -95,15 +95,25 @@ def play(name: str, request: dict[str, Any], meter: Meter, answer: Callable[[Ste
     """Run an operation to its end; a MeterRefused of `answer` is thrown in, as the session does."""
     begin = catalogue()[name].steps
     assert begin is not None
-    steps = begin(build_request(name, request), meter)
+    result: Answer[Any] = converse(begin(build_request(name, request), meter), answer)
+    return result
+
+
+def play_verify(name: str, request: dict[str, Any], meter: Meter, answer: Callable[[Step], Any]) -> Any:
+    """Run the verifying conversation of an operation to its end."""
+    verify = catalogue()[name].verify
+    assert verify is not None
+    return converse(verify(build_request(name, request), meter), answer)
+
+
+def converse(steps: Generator[Step, Any, Any], answer: Callable[[Step], Any]) -> Any:
     send: Any = None
     refused: MeterRefused | None = None
     while True:
         try:
             step = steps.throw(refused) if refused else steps.send(send)
         except StopIteration as end:
-            result: Answer[Any] = end.value
-            return result
+            return end.value
         send, refused = None, None
         try:
             send = answer(step)

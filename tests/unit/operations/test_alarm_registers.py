@@ -6,8 +6,8 @@ from operations import catalogue
 from operations._alarms import BITS, Alarm, alarms_of
 from operations._data import Data, Tag
 from operations._errors import MeterRefused, MeterUnusable
-from operations._steps import Attribute
-from tests.unit.operations.conversation import PlayedMeter, meter_of, octets, play, u32
+from operations._steps import Answer, Attribute, CannotTell, Get
+from tests.unit.operations.conversation import PlayedMeter, meter_of, octets, play, play_verify, u32
 
 REGISTER = {n: Attribute(1, bytes((0, 0, 97, 98, n - 1, 255)), 2) for n in (1, 2, 3)}
 HAS = [
@@ -110,3 +110,35 @@ def test_the_first_refusal_ends_the_clearing() -> None:
 
 def test_clearing_is_never_repeated_blindly() -> None:
     assert not catalogue()["ClearAlarmRegister"].repeatable
+
+
+@pytest.mark.parametrize(("version", "registers"), HAS)
+def test_registers_that_are_zero_hold_what_was_asked_for(version: tuple[str, str], registers: tuple[int, ...]) -> None:
+    played = PlayedMeter({attribute: u32(0 if number in registers else 7) for number, attribute in REGISTER.items()})
+    cleared = play("ClearAlarmRegister", {}, meter_of(*version), PlayedMeter(dict(played.attributes)).answer)
+    assert play_verify("ClearAlarmRegister", {}, meter_of(*version), played.answer) == cleared
+    assert cleared.result.cleared == registers
+    assert played.steps == [Get(REGISTER[number]) for number in registers]
+
+
+@pytest.mark.parametrize("alarmed", [(1,), (2,), (3,), (1, 3)])
+def test_a_bit_that_is_set_tells_nothing(alarmed: tuple[int, ...]) -> None:
+    played = PlayedMeter({attribute: u32(8 if number in alarmed else 0) for number, attribute in REGISTER.items()})
+    found = play_verify("ClearAlarmRegister", {}, meter_of("SMR", "5.5"), played.answer)
+    assert isinstance(found, CannotTell)
+    assert [number for number in REGISTER if f"register {number} is 0x00000008" in found.why] == list(alarmed)
+
+
+def test_a_register_that_is_no_number_is_to_be_read_again() -> None:
+    with pytest.raises(MeterUnusable):
+        play_verify(
+            "ClearAlarmRegister", {}, meter_of("SMR", "5.0.0"), PlayedMeter({REGISTER[1]: octets(b"\0")}).answer
+        )
+
+
+@pytest.mark.parametrize("alarms", [0, 5])
+def test_what_was_cleared_verifies_as_cleared(alarms: int) -> None:
+    played = PlayedMeter({attribute: u32(alarms) for attribute in REGISTER.values()})
+    done = play("ClearAlarmRegister", {}, meter_of("SMR", "5.5"), played.answer)
+    assert isinstance(done, Answer)
+    assert play_verify("ClearAlarmRegister", {}, meter_of("SMR", "5.5"), played.answer) == done

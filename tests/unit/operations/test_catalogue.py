@@ -1,16 +1,19 @@
 """What holds for every operation of the catalogue: a new one is tested before its author writes a test."""
 
 import inspect
+from collections.abc import Generator
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import pytest
 
 from operations import Device, Operation, catalogue, operation
 from operations._build import build
+from operations._data import Data, Tag
 from operations._errors import Rejected
 from operations._meter import Meter
 from operations._profile import Profile, profiles
-from operations._steps import Answer, Now, Steps
+from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Now, Set, Steps, Verifying
 from operations.synchronize_time import Request, Result
 
 OPERATIONS = list(catalogue().values())
@@ -95,6 +98,61 @@ def test_a_name_is_taken_once() -> None:
     with pytest.raises(ValueError, match="SynchronizeTime is declared twice"):
 
         @operation("SynchronizeTime", repeatable=True, seconds=1, frames=1)
+        def steps(request: Request, meter: Meter) -> Steps[Result]:
+            yield Now()
+            return Answer(Result())
+
+
+@each_operation
+def test_what_may_not_be_repeated_can_be_verified(each: Operation) -> None:
+    assert each.repeatable == (each.verify is None)
+
+
+def looks(request: Request, meter: Meter) -> Verifying[Result]:
+    yield Now()
+    return CannotTell("")
+
+
+def writes(request: Request, meter: Meter) -> Generator[Get | Set, Any, Answer[Result] | NotDone | CannotTell]:
+    yield Set(Attribute(1, bytes(6), 2), Data(Tag.BOOLEAN, True))
+    return CannotTell("")
+
+
+def only_writes(request: Request, meter: Meter) -> Generator[Set, Any, Answer[Result] | NotDone | CannotTell]:
+    yield Set(Attribute(1, bytes(6), 2), Data(Tag.BOOLEAN, True))
+    return CannotTell("")
+
+
+def tells_another_result(request: Request, meter: Meter) -> Verifying[Request]:
+    yield Now()
+    return CannotTell("")
+
+
+def never_doubts(request: Request, meter: Meter) -> Generator[Now, Any, Answer[Result]]:
+    yield Now()
+    return Answer(Result())
+
+
+def is_no_conversation(request: Request, meter: Meter) -> Any:
+    return CannotTell("")
+
+
+@pytest.mark.parametrize(
+    ("repeatable", "verify", "why"),
+    [
+        (False, None, "has no verify"),
+        (True, looks, "may be repeated"),
+        (False, writes, "asks for Set"),
+        (False, only_writes, "asks for Set"),
+        (False, tells_another_result, "has to return what"),
+        (False, never_doubts, "has to return what"),
+        (False, is_no_conversation, "no conversation"),
+    ],
+)
+def test_a_lost_answer_must_be_verifiable_by_looking_only(repeatable: bool, verify: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=f"Refused.*{why}"):
+
+        @operation("Refused", repeatable=repeatable, verify=verify, seconds=1, frames=1)
         def steps(request: Request, meter: Meter) -> Steps[Result]:
             yield Now()
             return Answer(Result())
