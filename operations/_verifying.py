@@ -1,4 +1,4 @@
-"""What the catalogue asks of an operation's `verify`: an operation that may not be repeated has one, and it only looks."""
+"""What the catalogue asks of `verify`: an operation that may not be repeated has one, and it only looks."""
 
 from collections.abc import Callable, Generator
 from inspect import isgeneratorfunction

@@ -155,8 +155,9 @@ class JobCommand:
 
     correlation_id: str
     operation: str
-    attempt: int  # from 1
+    attempt: int  # from 1; with `verify`: the one in doubt
     command: bytes
+    verify: bool = False  # look whether an earlier attempt was carried out; never carry it out
 
 
 @quick
@@ -190,8 +191,9 @@ class Ended(StrEnum):
     SUCCESSFUL = "Successful"
     FAILED = "Failed"  # answered with a fault that a retry does not mend
     RETRIABLE = "Retriable"  # not carried out; may be tried again
-    UNKNOWN = "Unknown"  # sent, not answered, may not be repeated
+    UNKNOWN = "Unknown"  # sent, not answered, may not be repeated; or looked at, and the meter does not show it
     NOT_STARTED = "NotStarted"  # the job ended before its turn
+    NOT_DONE = "NotDone"  # looked at: nothing of the attempt in doubt was carried out
 
 
 @dataclass(frozen=True, slots=True)

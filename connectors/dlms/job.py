@@ -6,7 +6,7 @@ the worker gives it the job and takes `Carried` away.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ from connectors.dlms.session import (
     carry_out_local,
     drive,
 )
-from operations import Operation, build_request, catalogue
-from operations._errors import OperationError, Rejected, Unreachable
+from operations import Meter, Operation, build_request, catalogue
+from operations._errors import MeterRefused, OperationError, Rejected, Unreachable
 from operations._profile import PUBLIC_CLIENT
-from operations._steps import Answer, Attribute, Get, Set, Step
+from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Set, Step
 from schemas import codec
 from schemas.records import (
     CommandEnded,
@@ -48,6 +48,9 @@ _LAST_COUNTER: Final = Attribute(1, bytes((0, 0, 43, 1, 0, 255)), 2)
 _COUNTED: Final = "SMR"  # protocol whose meters show the counter they accepted last (reference 2.11)
 
 _log = structlog.get_logger(__name__)
+
+
+_Told = Answer[Any] | NotDone | CannotTell
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,13 @@ class _Plan:
     operation: Operation
     request: Any
     command: codec.Command
+    verify: bool
+
+    def conversation(self, meter: Meter) -> Generator[Step, Any, _Told]:
+        """The operation, or the look at what became of it."""
+        begin = self.operation.verify if self.verify else self.operation.steps
+        assert begin is not None  # `_plan` has seen to it
+        return begin(self.request, meter)
 
 
 async def carry_out(job: Job, partition: int, desk: Desk) -> Carried:
@@ -144,7 +154,7 @@ class _Run:
         writes = self._session.writes if self._session else 0
         failure: OperationError
         try:
-            return self._succeeded(plan, await self._converse(plan))
+            return self._concluded(plan, await self._converse(plan))
         except asyncio.CancelledError:
             _uncancel()
             self._over = True
@@ -170,37 +180,41 @@ class _Run:
             decoded = codec.decode_command(command.command)
         except codec.Unreadable as unreadable:
             raise Rejected(f"the command cannot be read: {unreadable.reason}", field="command") from None
+        if command.verify and operation.verify is None:
+            raise OperationError(f"this worker knows no way to verify {command.operation}")
         request = build_request(command.operation, decoded.request)
         registration = self._job.registration
         if registration is not None:
             operation.check(meter_of(self._job.device_id, registration).profile)
         elif operation.connects:
             raise Rejected("the device is not known", field="device_id", code=201, name="UNKNOWN_DEVICE")
-        return _Plan(operation, request, decoded)
+        return _Plan(operation, request, decoded, command.verify)
 
-    async def _converse(self, plan: _Plan) -> Answer[Any]:
+    async def _converse(self, plan: _Plan) -> _Told:
         operation, registration = plan.operation, self._job.registration
-        assert operation.steps is not None  # _plan
         if not operation.connects:
             meter = (
                 no_meter(self._job.device_id) if registration is None else meter_of(self._job.device_id, registration)
             )
-            return await drive(operation.steps(plan.request, meter), self._local)
+            return await drive(plan.conversation(meter), self._local)
         assert registration is not None
         session = await self._opened(registration)
         told = operation.repeatable
+        conversation = plan.conversation(meter_of(self._job.device_id, registration))
 
         async def step(step: Step) -> Any:
             nonlocal told
             if isinstance(step, Local):
                 return await self._local(step)
+            if isinstance(step, Set) and plan.verify:
+                raise OperationError(f"{operation.name}: verifying may only look, and asks to write {step.attribute}")
             if isinstance(step, Set) and not told:
                 told = True
                 await self._attempting(plan)
             return await session.carry_out(step)
 
         try:
-            return await drive(operation.steps(plan.request, meter_of(self._job.device_id, registration)), step)
+            return await drive(conversation, step)
         except OutOfStep as error:
             self._floor = error.expected if error.expected is not None else self._floor
             raise
@@ -221,20 +235,23 @@ class _Run:
         except TimeoutError:
             raise Unreachable("the attempt could not be announced before the job's deadline") from None
 
-    def _succeeded(self, plan: _Plan, answer: Answer[Any]) -> CommandEnded:
+    def _concluded(self, plan: _Plan, answer: _Told) -> CommandEnded:
         header, operation = plan.command.header, plan.operation
+        if isinstance(answer, NotDone):
+            return CommandEnded(header.correlation_id, Ended.NOT_DONE, OperationError(answer.why).fault())
+        if isinstance(answer, CannotTell):
+            return CommandEnded(header.correlation_id, Ended.UNKNOWN, OperationError(answer.why).fault())
         self._results[header.correlation_id] = codec.encode_result(operation.name, answer.result)
         if operation.reads is not None:
             self._reads.extend(operation.reads(header, answer.result, _now()))
         return CommandEnded(header.correlation_id, Ended.SUCCESSFUL, facts=answer.facts)
 
     def _failed(self, plan: _Plan, error: OperationError, *, written: bool) -> CommandEnded:
-        if not error.retriable:
-            ended = Ended.FAILED
-        elif written and not plan.operation.repeatable:
-            ended = Ended.UNKNOWN  # it may have been done: never a blind resend
+        answered = isinstance(error, MeterRefused | Rejected)
+        if written and not answered and not plan.operation.repeatable:
+            ended = Ended.UNKNOWN  # it may have been done, whatever went wrong: never a blind resend, nor an Error
         else:
-            ended = Ended.RETRIABLE
+            ended = Ended.RETRIABLE if error.retriable else Ended.FAILED
         fault: Fault = error.fault()
         return CommandEnded(plan.command.header.correlation_id, ended, fault)
 

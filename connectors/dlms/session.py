@@ -8,7 +8,7 @@ Errors of the engine become errors of `operations/_errors.py` here, with the cod
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +24,6 @@ from connectors.dlms.link import Deadline, Link, connect
 from operations._data import Data
 from operations._errors import MeterRefused, MeterUnusable, OperationError, Rejected, Unreachable
 from operations._steps import (
-    Answer,
     Attribute,
     Get,
     GetList,
@@ -35,10 +34,9 @@ from operations._steps import (
     Reseal,
     Set,
     Step,
-    Steps,
 )
 
-R = TypeVar("R")
+T = TypeVar("T")
 Local = Now | Reseal  # steps that ask nothing of a meter
 
 _LIST_OVERHEAD: Final = 32  # octets of a get-request-with-list besides its descriptors, ciphering included
@@ -55,8 +53,8 @@ class Times:
     counter: float = 1.0  # between associations when the counter is put right; GXF: 20 (reference 2.11)
 
 
-async def drive(steps: Steps[R], carry_out: Callable[[Step], Awaitable[Any]]) -> Answer[R]:
-    """Run an operation to its end. Raises what it raises, or `Unreachable` when the association ended."""
+async def drive(steps: Generator[Step, Any, T], carry_out: Callable[[Step], Awaitable[Any]]) -> T:
+    """Run a conversation to its end. Raises what it raises, or `Unreachable` when the association ended."""
     answer: Any = None
     error: OperationError | None = None
     try:
@@ -64,7 +62,7 @@ async def drive(steps: Steps[R], carry_out: Callable[[Step], Awaitable[Any]]) ->
             try:
                 step = steps.send(answer) if error is None else steps.throw(error)
             except StopIteration as end:
-                result: Answer[R] = end.value
+                result: T = end.value
                 return result
             answer, error = None, None
             try:

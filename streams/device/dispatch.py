@@ -133,8 +133,8 @@ def dispatch(
 
 
 def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
-    """The job of one device: its due commands in order of priority and age, as many as fit. First, what is too late is
-    settled.
+    """The job of one device: its due commands in order of priority and age, as many as fit, those in doubt first.
+    Before, what is too late is settled.
     """
     if device.flight is not None:
         return []
@@ -150,7 +150,8 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
     due = [held for held in queue if held.not_before <= now and _for_a_worker(device, held)]
     if not due:
         return events
-    due.sort(key=lambda held: (-priority(held, now, limits), held.received_at))
+    # Looks come first: what they look for must not be changed by the others of this job.
+    due.sort(key=lambda held: (held.doubt is None, -priority(held, now, limits), held.received_at))
     commands = _together(due, limits)
     frames = sum(_frames(held) for held in commands)
     frames += limits.association_frames if frames else 0

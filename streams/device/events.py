@@ -123,6 +123,40 @@ class CommandPostponed:
 
 @quick
 @dataclass(frozen=True, slots=True)
+class CommandDoubted:
+    """An attempt may have been carried out and nobody heard. Never again until somebody has looked, from `not_before`
+    on.
+    """
+
+    correlation_id: str
+    not_before: int
+    attempts: int
+    fault: Fault  # how the answer was lost
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class VerifyPostponed:
+    """The job that was to look could not, or did not come to it."""
+
+    correlation_id: str
+    not_before: int
+    looks: int
+    fault: Fault | None
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class AttemptDisproved:
+    """Somebody looked: nothing was carried out. The command is as it was before the attempt in doubt, but for its
+    count.
+    """
+
+    correlation_id: str
+
+
+@quick
+@dataclass(frozen=True, slots=True)
 class CommandSettled:
     """The one terminal outcome. The log never holds what a meter answered: `react` takes that from the message that
     brought it. `result`: what an operation answered that was carried out here, small, so that the log explains itself.
@@ -158,6 +192,9 @@ Event = (
     | JobReported
     | JobLost
     | CommandPostponed
+    | CommandDoubted
+    | VerifyPostponed
+    | AttemptDisproved
     | CommandSettled
     | CounterRaised
     | TimeZoneSet

@@ -1,14 +1,16 @@
 """What a device is after an event. Refuses nothing: it has happened. The only place where a device changes."""
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Any, assert_never
 
 from schemas._quick import replace
 from schemas.records import DeviceRegistered, LifecycleSet, Status, TimeZoneSet
 from streams.device.events import (
     UNVERSIONED,
     AttemptBegun,
+    AttemptDisproved,
     CommandAccepted,
+    CommandDoubted,
     CommandPostponed,
     CommandRefused,
     CommandRepeated,
@@ -19,6 +21,7 @@ from streams.device.events import (
     JobDispatched,
     JobLost,
     JobReported,
+    VerifyPostponed,
 )
 from streams.device.state import Device, Flight, Pending, Settled, id_bytes, remember
 
@@ -74,13 +77,17 @@ def evolve(device: Device, event: Event) -> Device:
         case JobLost():
             return replace(device, flight=None)
         case CommandPostponed():
-            queue = tuple(
-                replace(held, not_before=event.not_before, attempts=event.attempts, fault=event.fault)
-                if held.correlation_id == event.correlation_id
-                else held
-                for held in device.queue
-            )
-            return replace(device, queue=queue)
+            changes = {"attempts": event.attempts, "fault": event.fault}
+            return _held(device, event.correlation_id, not_before=event.not_before, **changes)
+        case CommandDoubted():
+            name, fault = event.correlation_id, event.fault
+            changes = {"attempts": event.attempts, "fault": fault, "doubt": fault, "looks": 0}
+            return _held(device, name, not_before=event.not_before, **changes)
+        case VerifyPostponed():
+            name, looks = event.correlation_id, event.looks
+            return _held(device, name, not_before=event.not_before, looks=looks, fault=event.fault)
+        case AttemptDisproved():
+            return _held(device, event.correlation_id, doubt=None, looks=0)
         case CommandSettled():
             queue = tuple([held for held in device.queue if held.correlation_id != event.correlation_id])
             return replace(device, queue=queue, settled=remember(device.settled, _settled(event)))
@@ -99,6 +106,12 @@ def evolve(device: Device, event: Event) -> Device:
             return device
         case _:
             assert_never(event)
+
+
+def _held(device: Device, correlation_id: str, **changes: Any) -> Device:
+    """With one command of the queue changed."""
+    queue = [replace(held, **changes) if held.correlation_id == correlation_id else held for held in device.queue]
+    return replace(device, queue=tuple(queue))
 
 
 def _pending(event: CommandAccepted) -> Pending:

@@ -1,5 +1,7 @@
 """The faults the streams themselves give; codes and names of reference `operations-managing.md` 2.16."""
 
+from dataclasses import replace
+
 from operations._errors import COMPONENT
 from schemas.records import Fault, Lifecycle
 
@@ -46,6 +48,11 @@ def expired(expires_at: int) -> Fault:
 
 def no_result(number: int) -> Fault:
     return _fault(233, "RESPONSE_TIMEOUT", f"job {number} had no result by its deadline")
+
+
+def unverified(lost: Fault, why: Fault | None) -> Fault:
+    """How the answer was lost, and inside why nobody could tell what the meter made of it."""
+    return lost if why is None or why == lost else replace(lost, inner=f"not verified: {why.message}")
 
 
 def not_told(what: str) -> Fault:

@@ -1,14 +1,18 @@
-"""The one terminal outcome of a command the device holds, whoever comes to it."""
+"""What can become of an accepted command next: its outcome, or another attempt.
+
+While it is in doubt whether an attempt was carried out (`doubt`), there are two outcomes only: Successful, when
+somebody has seen that it was, and Unknown. Whatever else would end it then, an expiry or the last attempt at looking,
+`settled` turns into Unknown, so that nobody is told Expired, Cancelled or Error of what may have happened.
+"""
 
 from collections.abc import Iterable
+from zlib import crc32
 
 from schemas.records import Fault, Status
-from streams.device.events import CommandSettled, Event
+from streams.device import faults
+from streams.device.events import CommandPostponed, CommandSettled, Event, ResultReported, TimePassed
+from streams.device.limits import Limits
 from streams.device.state import Pending
-
-
-def settled_in(events: Iterable[Event]) -> set[str]:
-    return {event.correlation_id for event in events if isinstance(event, CommandSettled)}
 
 
 def settled(
@@ -21,7 +25,9 @@ def settled(
     large_result: str | None = None,
     result: bytes | None = None,
 ) -> CommandSettled:
-    """The outcome of an accepted command."""
+    """The outcome of an accepted command: as given, or Unknown with the fault that brought the doubt."""
+    if held.doubt is not None and status is not Status.SUCCESSFUL:
+        status, fault = Status.UNKNOWN, faults.unverified(held.doubt, fault)
     return CommandSettled(
         correlation_id=held.correlation_id,
         operation=held.operation,
@@ -35,3 +41,30 @@ def settled(
         large_result=large_result,
         result=result,
     )
+
+
+def settled_in(events: Iterable[Event]) -> set[str]:
+    return {event.correlation_id for event in events if isinstance(event, CommandSettled)}
+
+
+def again(
+    held: Pending, fault: Fault | None, message: ResultReported | TimePassed, limits: Limits, *, tried: bool = True
+) -> CommandPostponed | CommandSettled:
+    """Back in the queue for another attempt, unless that was the last one or the next would come too late.
+
+    A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it.
+    """
+    at, attempts = message.at, held.attempts + tried
+    if tried and (held.bypass_retry or attempts >= limits.attempts):
+        return settled(held, Status.ERROR, fault, at, attempts=attempts)
+    not_before = at + back_off(held.correlation_id, held.attempts, message.seed, limits)
+    if held.expires_at is not None and not_before >= held.expires_at:
+        return settled(held, Status.EXPIRED, fault or faults.expired(held.expires_at), at, attempts=attempts)
+    return CommandPostponed(held.correlation_id, not_before, attempts, fault)
+
+
+def back_off(correlation_id: str, tries: int, seed: int, limits: Limits) -> int:
+    """30 s x 2^tries, spread by the tick's seed so that a street that failed together does not return together."""
+    delay = limits.retry_delay << min(tries, 10)
+    spread = crc32(correlation_id.encode(), seed & 0xFFFF_FFFF) / 0xFFFF_FFFF * 2 - 1
+    return delay + int(delay * limits.retry_jitter * spread)

@@ -15,7 +15,7 @@ from streams.device.events import (
     Message,
     ResultReported,
 )
-from streams.device.state import Device
+from streams.device.state import Device, Pending
 
 
 @quick
@@ -98,13 +98,15 @@ def _job(device: Device, event: JobDispatched) -> Job:
         counter_from=event.counter_from,
         counter_to=event.counter_to,
         registration=device.registration,
-        commands=tuple(
-            [
-                JobCommand(name, held[name].operation, held[name].attempts + 1, held[name].command)
-                for name in event.correlation_ids
-            ]
-        ),
+        commands=tuple([_job_command(held[name]) for name in event.correlation_ids]),
     )
+
+
+def _job_command(held: Pending) -> JobCommand:
+    """While it is in doubt whether it was carried out, the worker may only look."""
+    verify = held.doubt is not None
+    attempt = held.attempts if verify else held.attempts + 1
+    return JobCommand(held.correlation_id, held.operation, attempt, held.command, verify)
 
 
 def _result(event: CommandSettled, message: Message | None) -> bytes | None:

@@ -1,16 +1,17 @@
 """How a command comes to its outcome: by a result, by a lease that ran out, by its expiry, or because its device never
 came to be.
+
+A command that may not be repeated and whose answer was lost is in doubt: its next jobs only look what became of it
+(`doubt`).
 """
 
 from collections.abc import Iterable
-from zlib import crc32
 
-from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, JobEnded, Registration, Status, TimeZoneSet
-from streams.device import faults
+from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Registration, Status, TimeZoneSet
+from streams.device import doubt, faults
 from streams.device.accept import REGISTERS, inactive, unsupported
 from streams.device.decided import carried_out_here, when_due
 from streams.device.events import (
-    CommandPostponed,
     CounterRaised,
     Event,
     JobLost,
@@ -20,7 +21,7 @@ from streams.device.events import (
 )
 from streams.device.evolve import evolve
 from streams.device.limits import Limits
-from streams.device.outcome import settled, settled_in
+from streams.device.outcome import again, settled, settled_in
 from streams.device.state import LAST_COUNTER, Device, Pending
 
 
@@ -40,7 +41,12 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     flying = [held for held in device.queue if held.correlation_id in flight.correlation_ids]
     for held in flying:
         outcome = outcomes.get(held.correlation_id) or CommandEnded(held.correlation_id, Ended.NOT_STARTED)
-        events.append(_ended(held, outcome, message, limits, registration))
+        if held.doubt is not None:
+            events += doubt.looked(held, outcome, message, limits)
+        elif outcome.ended is Ended.NOT_STARTED and held.correlation_id in flight.attempting:
+            events.append(doubt.doubted(held, faults.not_told("it was begun, and its end not told"), message, limits))
+        else:
+            events.append(_ended(held, outcome, message, limits, registration))
     known = device.registration or (registration.registration if registration is not None else None)
     return events + orphans(device, events, known, message.at)
 
@@ -53,10 +59,12 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
         events.append(JobLost(flight.number, message.at))
         fault = faults.no_result(flight.number)
         for held in device.queue:
-            if held.correlation_id in flight.attempting:
-                events.append(settled(held, Status.UNKNOWN, fault, message.at, attempts=held.attempts + 1))
+            if held.correlation_id in flight.correlation_ids and held.doubt is not None:
+                events.append(doubt.look_again(held, fault, message, limits))
+            elif held.correlation_id in flight.attempting:
+                events.append(doubt.doubted(held, fault, message, limits))
             elif held.correlation_id in flight.correlation_ids:
-                events.append(_again(held, fault, message.at, message.seed, limits))
+                events.append(again(held, fault, message, limits))
         flight = None
     flying = flight.correlation_ids if flight is not None else ()
     gone = settled_in(events)
@@ -161,31 +169,11 @@ def _ended(
             fault = outcome.fault or faults.not_told("the worker told no reason")
             return settled(held, Status.ERROR, fault, at, attempts=held.attempts + 1)
         case Ended.UNKNOWN:
-            fault = outcome.fault or faults.not_told("sent, not answered, and not to be repeated")
-            return settled(held, Status.UNKNOWN, fault, at, attempts=held.attempts + 1)
+            return doubt.doubted(held, outcome.fault or faults.not_told("sent and not answered"), message, limits)
+        case Ended.NOT_DONE:
+            return doubt.doubted(held, faults.not_told("looked for, and not carried out as was asked"), message, limits)
         case Ended.RETRIABLE:
             fault = outcome.fault or faults.not_told("the worker told no reason")
-            return _again(held, fault, at, message.seed, limits)
+            return again(held, fault, message, limits)
         case Ended.NOT_STARTED:
-            return _again(held, outcome.fault or held.fault, at, message.seed, limits, tried=False)
-
-
-def _again(held: Pending, fault: Fault | None, at: int, seed: int, limits: Limits, *, tried: bool = True) -> Event:
-    """Back in the queue, unless that was the last attempt or the next would come too late.
-
-    A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it.
-    """
-    attempts = held.attempts + tried
-    if tried and (held.bypass_retry or attempts >= limits.attempts):
-        return settled(held, Status.ERROR, fault, at, attempts=attempts)
-    not_before = at + _delay(held, seed, limits)
-    if held.expires_at is not None and not_before >= held.expires_at:
-        return settled(held, Status.EXPIRED, fault or faults.expired(held.expires_at), at, attempts=attempts)
-    return CommandPostponed(held.correlation_id, not_before, attempts, fault)
-
-
-def _delay(held: Pending, seed: int, limits: Limits) -> int:
-    """30 s x 2^attempts, spread by the tick's seed so that a street that failed together does not return together."""
-    delay = limits.retry_delay << min(held.attempts, 10)
-    spread = crc32(held.correlation_id.encode(), seed & 0xFFFF_FFFF) / 0xFFFF_FFFF * 2 - 1
-    return delay + int(delay * limits.retry_jitter * spread)
+            return again(held, outcome.fault or held.fault, message, limits, tried=False)

@@ -35,8 +35,10 @@ class Pending:
     not_before: int = 0  # scheduled time, then the end of the back-off
     expires_at: int | None = None
     bypass_retry: bool = False
-    attempts: int = 0  # jobs that carried it and ended
-    fault: Fault | None = None  # of the last attempt
+    attempts: int = 0  # jobs that carried it and ended; those that only looked are not counted
+    fault: Fault | None = None  # of the last job that carried it
+    doubt: Fault | None = None  # an attempt may have been carried out, its answer was lost: now it is only looked for
+    looks: int = 0  # jobs that were to look and could not
 
 
 @quick

@@ -20,6 +20,9 @@ for _event in (
     events.JobReported,
     events.JobLost,
     events.CommandPostponed,
+    events.CommandDoubted,
+    events.VerifyPostponed,
+    events.AttemptDisproved,
     events.CommandSettled,
     events.CounterRaised,
 ):

@@ -14,6 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fact, Fault, Job, Status, TimeZoneSet
 from schemas.topics import COMMANDS, JOB_RESULTS, TICKS
+from streams.device.events import (
+    AttemptBegun,
+    AttemptDisproved,
+    CommandDoubted,
+    CommandSettled,
+    JobDispatched,
+    JobLost,
+)
 from streams.device.evolve import replay
 from streams.device.limits import Limits
 from streams.device.verify import table_value
@@ -165,6 +173,7 @@ class Laws(RuleBasedStateMachine):
         self.every_accepted_command_has_one_outcome()
         self.counters_rise_and_ranges_do_not_meet()
         self.the_log_makes_the_table()
+        self.what_is_in_doubt_is_only_looked_for()
 
     def drain(self) -> None:
         """Let the world end well: workers answer whatever is out, time goes on until nothing is left."""
@@ -217,6 +226,41 @@ class Laws(RuleBasedStateMachine):
             own = [each for each in decisions if each.device_id == device.device_id and each.version]
             assert [each.version for each in own] == list(range(1, device.version + 1))
             assert encode_device(replay(own)) == self.world.values[key] == table_value(own)
+
+    def what_is_in_doubt_is_only_looked_for(self) -> None:
+        """From the doubt on, until somebody has seen that nothing was done, in the order in which it was sent."""
+        doubts: set[tuple[str, str]] = set()
+        begun: dict[str, set[str]] = defaultdict(set)  # since the device's last job
+        for record in self.world.sent:
+            for job in jobs([record]):
+                assert [each.verify for each in job.commands] == [
+                    (job.device_id, each.correlation_id) in doubts for each in job.commands
+                ]
+            for decision in log([record]):
+                device_id = decision.device_id
+                left: set[str] = set()
+                for event in decision.events:
+                    match event:
+                        case JobDispatched():
+                            begun[device_id] = set()
+                        case AttemptBegun():
+                            begun[device_id].add(event.correlation_id)
+                        case JobLost():
+                            left = {each for each in begun[device_id] if (device_id, each) not in doubts}
+                        case CommandDoubted():
+                            doubts.add((device_id, event.correlation_id))
+                            left.discard(event.correlation_id)
+                        case AttemptDisproved():
+                            doubts.remove((device_id, event.correlation_id))
+                        case CommandSettled():
+                            if (device_id, event.correlation_id) in doubts:
+                                assert event.status in (Status.SUCCESSFUL, Status.UNKNOWN)
+                                doubts.remove((device_id, event.correlation_id))
+                            if event.correlation_id in left:
+                                assert event.status is Status.UNKNOWN
+                                left.remove(event.correlation_id)
+                assert not left  # a job that was lost after an attempt began leaves no certainty
+        assert not doubts
 
     # --- playing
 

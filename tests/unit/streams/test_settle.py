@@ -277,7 +277,7 @@ class TestLeases:
         here.takeover()
         assert log(here.batch(tick(job.deadline + GRACE, results_end=1)))
 
-    def test_a_command_whose_attempt_had_begun_is_unknown(self) -> None:
+    def test_a_command_whose_attempt_had_begun_is_unknown_when_nobody_can_look_for_it(self) -> None:
         here = world()
         job = flying(here, 1, 2)
         here.batch(attempting(job, uid(2)))

@@ -1,0 +1,77 @@
+"""Commands that may not be repeated, and whose answer was lost: doubted, looked for, and seen done, seen not done, or
+Unknown.
+
+A job that only looks (the operation's `verify`) may itself be repeated: it has as many tries as an attempt has, with
+the same back-off. What ends the command meanwhile ends it as Unknown, under the fault that brought the doubt
+(`outcome.settled`).
+
+`bypass_retry` forbids to do something again, not to look once: its caller wants to know the outcome of the one
+attempt. So there is one look, without another try when the meter does not answer it, and no other attempt when it shows
+that nothing was done.
+"""
+
+from dataclasses import replace
+
+from operations import catalogue
+from schemas.records import CommandEnded, Ended, Fault, Status
+from streams.device.events import (
+    AttemptDisproved,
+    CommandDoubted,
+    CommandSettled,
+    Event,
+    ResultReported,
+    TimePassed,
+    VerifyPostponed,
+)
+from streams.device.limits import Limits
+from streams.device.outcome import again, back_off, settled
+from streams.device.state import Pending
+
+
+def doubted(
+    held: Pending, fault: Fault, message: ResultReported | TimePassed, limits: Limits
+) -> CommandDoubted | CommandSettled:
+    """After an attempt of which nobody knows whether it was carried out."""
+    attempts = held.attempts + 1
+    not_before = message.at + back_off(held.correlation_id, 0, message.seed, limits)
+    if not _verifiable(held) or _too_late(held, not_before):
+        return settled(held, Status.UNKNOWN, fault, message.at, attempts=attempts)
+    return CommandDoubted(held.correlation_id, not_before, attempts, fault)
+
+
+def looked(held: Pending, outcome: CommandEnded, message: ResultReported, limits: Limits) -> list[Event]:
+    """After a job that was to look for a command in doubt."""
+    match outcome.ended:
+        case Ended.SUCCESSFUL:
+            return [settled(held, Status.SUCCESSFUL, None, message.at, large_result=outcome.large_result)]
+        case Ended.NOT_DONE:
+            # The attempt in doubt was counted when it came into doubt.
+            sure = replace(held, doubt=None, attempts=held.attempts - 1)
+            return [AttemptDisproved(held.correlation_id), again(sure, held.doubt, message, limits)]
+        case Ended.UNKNOWN | Ended.FAILED:
+            return [settled(held, Status.UNKNOWN, outcome.fault, message.at)]
+        case Ended.RETRIABLE:
+            return [look_again(held, outcome.fault, message, limits)]
+        case Ended.NOT_STARTED:
+            return [look_again(held, outcome.fault or held.fault, message, limits, tried=False)]
+
+
+def look_again(
+    held: Pending, fault: Fault | None, message: ResultReported | TimePassed, limits: Limits, *, tried: bool = True
+) -> VerifyPostponed | CommandSettled:
+    """Another look, unless that was the last one or the next would come too late."""
+    looks = held.looks + tried
+    not_before = message.at + back_off(held.correlation_id, held.looks, message.seed, limits)
+    last = tried and (held.bypass_retry or looks >= limits.attempts)
+    if last or _too_late(held, not_before):
+        return settled(held, Status.UNKNOWN, fault, message.at)
+    return VerifyPostponed(held.correlation_id, not_before, looks, fault)
+
+
+def _too_late(held: Pending, not_before: int) -> bool:
+    return held.expires_at is not None and not_before >= held.expires_at
+
+
+def _verifiable(held: Pending) -> bool:
+    found = catalogue().get(held.operation)
+    return found is not None and found.verify is not None
