@@ -20,13 +20,13 @@ from typing import Any, get_args, get_type_hints
 
 from operations._build import build
 from operations._errors import Rejected
-from operations._meter import Device, Meter
+from operations._meter import Device, Known, Meter
 from operations._profile import Profile, not_in_profile
 from operations._steps import Answer, Steps, Verifying
 from operations._verifying import check_verify
 from schemas.records import CommandHeader, EnergyReads, RegisterReads
 
-__all__ = ["Device", "Meter", "Operation", "build_request", "catalogue", "decided", "operation"]
+__all__ = ["Device", "Known", "Meter", "Operation", "build_request", "catalogue", "decided", "operation"]
 
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
 VerifyFunction = Callable[[Any, Meter], Verifying[Any]]
@@ -44,7 +44,7 @@ class Operation:
     (association, blocks and release included), and so counters it may use. `connects`: false when no meter is called.
     `reads(header, result, received_at)`: what of the result is read records, for the reads topics. Without `steps`
     it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried out also in a state of life
-    whose devices are otherwise left alone.
+    whose devices are otherwise left alone. `before_registration`: does not wait for an AddDevice that is on its way.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Operation:
     connects: bool
     reads: ReadsFunction | None
     in_any_lifecycle: bool
+    before_registration: bool
     summary: str
 
     def check(self, profile: Profile) -> None:
@@ -104,13 +105,16 @@ def operation(
             connects=connects,
             reads=reads,
             in_any_lifecycle=False,
+            before_registration=False,
         )
         return steps
 
     return register
 
 
-def decided(name: str, *, in_any_lifecycle: bool = False) -> Callable[[DecideFunction], DecideFunction]:
+def decided(
+    name: str, *, in_any_lifecycle: bool = False, before_registration: bool = False
+) -> Callable[[DecideFunction], DecideFunction]:
     """Put the decorated `decide(request, device) -> Answer[Result]` into the catalogue: an operation of the streams.
 
     It is pure and quick, and may raise Rejected. A repeat of its command gets the same answer and changes nothing.
@@ -131,6 +135,7 @@ def decided(name: str, *, in_any_lifecycle: bool = False) -> Callable[[DecideFun
             connects=False,
             reads=None,
             in_any_lifecycle=in_any_lifecycle,
+            before_registration=before_registration,
         )
         return decide
 

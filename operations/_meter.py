@@ -1,9 +1,10 @@
 """What an operation may know of its device: read-only, made by whoever runs it from the device's registration."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from operations._profile import Profile
-from schemas.records import Lifecycle
+from schemas.records import Lifecycle, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,19 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A command that the device holds or remembers."""
+
+    operation: str  # empty when only its outcome is remembered
+    in_flight: bool = False  # a worker has it, or had it and nobody knows yet what the meter did
+    status: Status | None = None  # its outcome
+
+
+def _nothing(correlation_id: str) -> Known | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """The device of a decision, before anything is sent: what `decide` of an operation may look at."""
 
@@ -26,3 +40,4 @@ class Device:
     registered: bool
     device_type: str = ""
     lifecycle: Lifecycle = Lifecycle.NEW_IN_INVENTORY
+    command: Callable[[str], Known | None] = _nothing  # what is known of a command by its correlation id

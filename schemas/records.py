@@ -218,7 +218,14 @@ class LifecycleSet:
     lifecycle: Lifecycle
 
 
-Fact = TimeZoneSet | DeviceRegistered | LifecycleSet
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Fact: somebody does not want this command any more. Only an operation decided without a meter may tell it."""
+
+    correlation_id: str
+
+
+Fact = TimeZoneSet | DeviceRegistered | LifecycleSet | CancelAsked
 
 
 @quick

@@ -8,11 +8,10 @@ from typing import Any
 
 from operations import build_request, catalogue
 from operations._errors import OperationError
-from operations._profile import Profile, profile
 from operations._steps import Answer
-from schemas.records import CommandHeader, Fault, Registration, Status
+from schemas.records import CommandHeader, Fault, Status
 from streams.device import faults
-from streams.device.decided import ask, carried_out
+from streams.device.decided import ask, carried_out, due_here
 from streams.device.events import (
     CommandAccepted,
     CommandReceived,
@@ -22,9 +21,8 @@ from streams.device.events import (
 )
 from streams.device.limits import Limits
 from streams.device.outcome import settled
+from streams.device.possible import REGISTERS, inactive, registration_pending, unsupported
 from streams.device.state import Device, Pending, id_bytes, oldest, recall
-
-REGISTERS = "AddDevice"  # the one operation an unknown device can be asked
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._:-]{0,38}[A-Za-z0-9])?")
@@ -101,42 +99,6 @@ def digest_of(operation: str, request: Any) -> bytes:
     return blake2b(f"{operation} {request!r}".encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def profile_of(registration: Registration) -> Profile | None:
-    try:
-        return profile(registration.protocol, registration.protocol_version)
-    except KeyError:
-        return None
-
-
-def unsupported(registration: Registration, operation: str) -> Fault | None:
-    """The object of `operation` that the device's profile does not have."""
-    found = catalogue().get(operation)
-    if found is None or operation == REGISTERS:
-        return None
-    resolved = profile_of(registration)
-    if resolved is None:
-        return faults.unknown_profile(registration.protocol, registration.protocol_version)
-    for tag in found.needs:
-        if tag not in resolved:
-            return faults.unsupported(operation, tag, registration.protocol, registration.protocol_version)
-    return None
-
-
-def inactive(device: Device, operation: str, limits: Limits) -> Fault | None:
-    """Where its life is, the platform leaves the device alone: a setting, off by default (reference 2.14, DESIGN).
-
-    Looked at when a command comes and again when its turn does, for a device may be destroyed in between, or repaired.
-    """
-    if device.lifecycle not in limits.refused_lifecycles or device.registration is None:
-        return None
-    found = catalogue().get(operation)
-    return None if found is not None and found.in_any_lifecycle else faults.inactive(device.lifecycle)
-
-
-def registration_pending(device: Device) -> bool:
-    return any(held.operation == REGISTERS for held in device.queue)
-
-
 def _said_before(device: Device, message: CommandReceived, digest: bytes) -> Event | None:
     header = message.header
     for held in device.queue:
@@ -179,7 +141,7 @@ def _asked(device: Device, message: CommandReceived, limits: Limits) -> Answer[o
         return refused.fault()
     except Exception as error:  # an operation's mistake must not stop all devices of the partition, again and again
         return faults.not_told(f"{name} failed to check the request: {type(error).__name__}: {error}")
-    if found.steps is None and (registration is None or (message.header.scheduled_at or 0) > message.at):
+    if found.steps is None and not due_here(device, name, message.header.scheduled_at or 0, message.at):
         return None  # it is asked when its time has come
     return ask(device, name, request)
 

@@ -4,21 +4,39 @@ What they answer and what they change of the device is one decision: there is no
 lost. One that is scheduled, or waits for the registration of its device, is decided by the first tick after that.
 """
 
+from collections.abc import Iterable
+from functools import partial
+
 from operations import Device as View
-from operations import build_request, catalogue
+from operations import Known, build_request, catalogue
 from operations._errors import OperationError
 from operations._steps import Answer
 from schemas.codec import Unreadable, decode_command, encode_result
-from schemas.records import Fault, LifecycleSet, Status, TimeZoneSet
+from schemas.records import CancelAsked, Fault, LifecycleSet, Status, TimeZoneSet
 from streams.device import faults
-from streams.device.events import Event
-from streams.device.outcome import settled
-from streams.device.state import Device, Pending
+from streams.device.events import CancelNoted, Event
+from streams.device.evolve import evolve
+from streams.device.limits import Limits
+from streams.device.outcome import orphans, settled
+from streams.device.possible import inactive
+from streams.device.state import Device, Pending, id_bytes, recall
 
 
 def carried_out_here(operation: str) -> bool:
     found = catalogue().get(operation)
     return found is not None and found.steps is None
+
+
+def may_be_decided(device: Device, operation: str) -> bool:
+    """Whether it is one of ours, and waits for no registration."""
+    found = catalogue().get(operation)
+    if found is None or found.steps is not None:
+        return False
+    return device.registration is not None or found.before_registration
+
+
+def due_here(device: Device, operation: str, not_before: int, at: int) -> bool:
+    return not_before <= at and may_be_decided(device, operation)
 
 
 def view(device: Device) -> View:
@@ -29,7 +47,16 @@ def view(device: Device) -> View:
         registered=registration is not None,
         device_type=registration.device_type if registration is not None else "",
         lifecycle=device.lifecycle,
+        command=partial(_known, device),
     )
+
+
+def _known(device: Device, correlation_id: str) -> Known | None:
+    for held in device.queue:
+        if held.correlation_id == correlation_id:
+            return Known(held.operation, in_flight=_sent(device, held))
+    settled_as = recall(device.settled, id_bytes(correlation_id))
+    return Known("", status=settled_as.status) if settled_as is not None else None
 
 
 def ask(device: Device, operation: str, request: object) -> Answer[object] | Fault | None:
@@ -44,6 +71,25 @@ def ask(device: Device, operation: str, request: object) -> Answer[object] | Fau
         return refused.fault()
     except Exception as error:  # an operation's mistake must not stop all devices of the partition, again and again
         return faults.not_told(f"{operation} failed to decide: {type(error).__name__}: {error}")
+
+
+def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> list[Event]:
+    """Decisions on the commands whose time has come, in order of arrival, each after the one before and `so_far`."""
+    if not any(carried_out_here(held.operation) for held in device.queue):
+        return []
+    for event in so_far:
+        device = evolve(device, event)
+    events: list[Event] = []
+    for waiting in device.queue:
+        if not due_here(device, waiting.operation, waiting.not_before, at):
+            continue
+        fault = inactive(device, waiting.operation, limits)
+        refused: list[Event] = [settled(waiting, Status.REJECTED, fault, at)] if fault is not None else []
+        decision = refused or when_due(device, waiting, at)
+        for event in decision:
+            device = evolve(device, event)
+        events += decision
+    return events
 
 
 def when_due(device: Device, held: Pending, at: int) -> list[Event]:
@@ -67,10 +113,10 @@ def carried_out(device: Device, held: Pending, answer: Answer[object], at: int) 
     except (LookupError, ValueError) as error:
         fault = faults.not_told(f"the result of {held.operation} cannot be written: {error}")
         return [settled(held, Status.ERROR, fault, at)]
-    return [*_changes(device, answer), settled(held, Status.SUCCESSFUL, None, at, result=result)]
+    return [*_changes(device, held, answer, at), settled(held, Status.SUCCESSFUL, None, at, result=result)]
 
 
-def _changes(device: Device, answer: Answer[object]) -> list[Event]:
+def _changes(device: Device, asking: Pending, answer: Answer[object], at: int) -> list[Event]:
     events: list[Event] = []
     for fact in answer.facts:
         match fact:
@@ -78,4 +124,25 @@ def _changes(device: Device, answer: Answer[object]) -> list[Event]:
                 events.append(fact)
             case TimeZoneSet() if device.registration is not None:
                 events.append(fact)
+            case CancelAsked():
+                events += _cancelled(device, fact.correlation_id, asking.correlation_id, at)
     return events
+
+
+def _cancelled(device: Device, correlation_id: str, by: str, at: int) -> list[Event]:
+    """What waits is over. What a worker has cannot be called back, and what is in doubt is better looked for: that
+    nobody wants it is noted for its end.
+    """
+    for held in device.queue:
+        if held.correlation_id == correlation_id:
+            if _sent(device, held):
+                return [CancelNoted(correlation_id, by)] if held.cancelled_by is None else []
+            events: list[Event] = [settled(held, Status.CANCELLED, faults.cancelled(by, held.fault), at)]
+            return events + orphans(device, events, device.registration, at)
+    return []
+
+
+def _sent(device: Device, held: Pending) -> bool:
+    """Whether the meter may be hearing of it, or may have."""
+    flying = device.flight is not None and held.correlation_id in device.flight.correlation_ids
+    return flying or held.doubt is not None

@@ -14,12 +14,11 @@ from operations import catalogue
 from schemas._quick import quick
 from schemas.records import CommandHeader, Status
 from streams.device import faults
-from streams.device.accept import REGISTERS, inactive
-from streams.device.decided import carried_out_here
+from streams.device.decided import carried_out_here, may_be_decided
 from streams.device.events import CommandSettled, Event, JobDispatched
 from streams.device.limits import Limits
-from streams.device.outcome import settled
-from streams.device.settle import orphans
+from streams.device.outcome import orphans, settled
+from streams.device.possible import REGISTERS, inactive
 from streams.device.state import LAST_COUNTER, Device, Pending
 
 _NEVER: Final = 1 << 62
@@ -189,7 +188,7 @@ def priority(held: Pending, now: int, limits: Limits) -> int:
 
 def _for_a_worker(device: Device, held: Pending) -> bool:
     if carried_out_here(held.operation):
-        return False  # the tick asks it
+        return False
     return device.registration is not None or held.operation == REGISTERS
 
 
@@ -201,7 +200,7 @@ def _rank(device: Device, now: int, limits: Limits) -> tuple[tuple[int, int] | N
         if held.expires_at is not None:
             wake = min(wake, held.expires_at)
         if not _for_a_worker(device, held):
-            if device.registration is not None:
+            if may_be_decided(device, held.operation):
                 wake = min(wake, held.not_before)
             continue
         if held.not_before > now:
@@ -227,7 +226,7 @@ def _wake_flying(device: Device, limits: Limits) -> int:
             continue
         if held.expires_at is not None:
             wake = min(wake, held.expires_at)
-        if device.registration is not None and carried_out_here(held.operation):
+        if may_be_decided(device, held.operation):
             wake = min(wake, held.not_before)
     return wake
 

@@ -177,6 +177,15 @@ class CommandSettled:
 
 @quick
 @dataclass(frozen=True, slots=True)
+class CancelNoted:
+    """A command in flight is not wanted any more, says command `by`: it is not tried again."""
+
+    correlation_id: str
+    by: str
+
+
+@quick
+@dataclass(frozen=True, slots=True)
 class CounterRaised:
     """The meter expects at least this invocation counter."""
 
@@ -196,6 +205,7 @@ Event = (
     | VerifyPostponed
     | AttemptDisproved
     | CommandSettled
+    | CancelNoted
     | CounterRaised
     | TimeZoneSet
     | DeviceRegistered

@@ -9,6 +9,7 @@ from streams.device.events import (
     UNVERSIONED,
     AttemptBegun,
     AttemptDisproved,
+    CancelNoted,
     CommandAccepted,
     CommandDoubted,
     CommandPostponed,
@@ -91,6 +92,12 @@ def evolve(device: Device, event: Event) -> Device:
         case CommandSettled():
             queue = tuple([held for held in device.queue if held.correlation_id != event.correlation_id])
             return replace(device, queue=queue, settled=remember(device.settled, _settled(event)))
+        case CancelNoted():
+            queue = tuple(
+                replace(held, cancelled_by=event.by) if held.correlation_id == event.correlation_id else held
+                for held in device.queue
+            )
+            return replace(device, queue=queue)
         case CounterRaised():
             return replace(device, counter=max(device.counter, event.counter))
         case TimeZoneSet():

@@ -1,8 +1,7 @@
 """The faults the streams themselves give; codes and names of reference `operations-managing.md` 2.16."""
 
-from dataclasses import replace
-
 from operations._errors import COMPONENT
+from schemas._quick import replace
 from schemas.records import Fault, Lifecycle
 
 
@@ -37,9 +36,10 @@ def unknown_operation(operation: str) -> Fault:
     return _fault(407, "UNSUPPORTED_DEVICE_ACTION", f"there is no operation {operation!r}", "operation")
 
 
-def unsupported(operation: str, tag: str, protocol: str, version: str) -> Fault:
-    name = "OPERATION_NOT_SUPPORTED_BY_PLATFORM_FOR_PROTOCOL"
-    return _fault(416, name, f"{operation} needs {tag}, which {protocol} {version} does not have", "operation")
+def cancelled(by: str, last: Fault | None) -> Fault:
+    """Why a command that was cancelled did not succeed; what its last attempt met lies behind it."""
+    fault = _fault(0, "CANCELLED", f"cancelled by command {by}")
+    return fault if last is None else replace(fault, inner=f"{last.name} ({last.code}): {last.message}")
 
 
 def expired(expires_at: int) -> Fault:

@@ -1,4 +1,4 @@
-"""What can become of an accepted command next: its outcome, or another attempt.
+"""What can become of an accepted command next: its outcome, or another attempt; and of those that hang on another's.
 
 While it is in doubt whether an attempt was carried out (`doubt`), there are two outcomes only: Successful, when
 somebody has seen that it was, and Unknown. Whatever else would end it then, an expiry or the last attempt at looking,
@@ -8,11 +8,12 @@ somebody has seen that it was, and Unknown. Whatever else would end it then, an 
 from collections.abc import Iterable
 from zlib import crc32
 
-from schemas.records import Fault, Status
+from schemas.records import Fault, Registration, Status
 from streams.device import faults
 from streams.device.events import CommandPostponed, CommandSettled, Event, ResultReported, TimePassed
 from streams.device.limits import Limits
-from streams.device.state import Pending
+from streams.device.possible import REGISTERS, unsupported
+from streams.device.state import Device, Pending
 
 
 def settled(
@@ -50,13 +51,15 @@ def settled_in(events: Iterable[Event]) -> set[str]:
 def again(
     held: Pending, fault: Fault | None, message: ResultReported | TimePassed, limits: Limits, *, tried: bool = True
 ) -> CommandPostponed | CommandSettled:
-    """Back in the queue for another attempt, unless that was the last one or the next would come too late.
+    """Back in the queue for another attempt, unless that was the last one, another is not wanted, or too late.
 
     A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it.
     """
     at, attempts = message.at, held.attempts + tried
     if tried and (held.bypass_retry or attempts >= limits.attempts):
         return settled(held, Status.ERROR, fault, at, attempts=attempts)
+    if held.cancelled_by is not None:
+        return settled(held, Status.CANCELLED, faults.cancelled(held.cancelled_by, fault), at, attempts=attempts)
     not_before = at + back_off(held.correlation_id, held.attempts, message.seed, limits)
     if held.expires_at is not None and not_before >= held.expires_at:
         return settled(held, Status.EXPIRED, fault or faults.expired(held.expires_at), at, attempts=attempts)
@@ -68,3 +71,29 @@ def back_off(correlation_id: str, tries: int, seed: int, limits: Limits) -> int:
     delay = limits.retry_delay << min(tries, 10)
     spread = crc32(correlation_id.encode(), seed & 0xFFFF_FFFF) / 0xFFFF_FFFF * 2 - 1
     return delay + int(delay * limits.retry_jitter * spread)
+
+
+def orphans(device: Device, events: Iterable[Event], registration: Registration | None, at: int) -> list[Event]:
+    """Commands that waited for the registration and learn now what it means for them.
+
+    Without one, and with no AddDevice left that could bring it: unknown device. With one that has come just now: a
+    second AddDevice is a duplicate, and what the profile does not have is refused.
+    """
+    if registration is not None and device.registration is not None:
+        return []  # nobody waited
+    gone = settled_in(events)
+    left = [held for held in device.queue if held.correlation_id not in gone]
+    found: list[Event] = []
+    if registration is not None:
+        for held in left:
+            fault = (
+                faults.existing_device(device.device_id)
+                if held.operation == REGISTERS
+                else unsupported(registration, held.operation)
+            )
+            if fault is not None:
+                found.append(settled(held, Status.REJECTED, fault, at))
+    elif not any(held.operation == REGISTERS for held in left):
+        fault = faults.unknown_device(device.device_id)
+        found += [settled(held, Status.REJECTED, fault, at) for held in left]
+    return found

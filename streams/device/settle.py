@@ -5,12 +5,9 @@ A command that may not be repeated and whose answer was lost is in doubt: its ne
 (`doubt`).
 """
 
-from collections.abc import Iterable
-
-from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Registration, Status, TimeZoneSet
+from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Status, TimeZoneSet
 from streams.device import doubt, faults
-from streams.device.accept import REGISTERS, inactive, unsupported
-from streams.device.decided import carried_out_here, when_due
+from streams.device.decided import due
 from streams.device.events import (
     CounterRaised,
     Event,
@@ -19,9 +16,9 @@ from streams.device.events import (
     ResultReported,
     TimePassed,
 )
-from streams.device.evolve import evolve
 from streams.device.limits import Limits
-from streams.device.outcome import again, settled, settled_in
+from streams.device.outcome import again, orphans, settled, settled_in
+from streams.device.possible import REGISTERS
 from streams.device.state import LAST_COUNTER, Device, Pending
 
 
@@ -76,53 +73,8 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
             and held.correlation_id not in gone
         ):
             events.append(settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), message.at))
-    events += _due_here(device, events, message.at, limits)
+    events += due(device, events, message.at, limits)
     return events + orphans(device, events, device.registration, message.at)
-
-
-def _due_here(device: Device, so_far: list[Event], at: int, limits: Limits) -> list[Event]:
-    """Decisions on the commands that need no meter and whose time has come, in order, each after the one before."""
-    if device.registration is None or not any(carried_out_here(held.operation) for held in device.queue):
-        return []
-    current = device
-    for event in so_far:
-        current = evolve(current, event)
-    events: list[Event] = []
-    for held in current.queue:
-        if held.not_before <= at and carried_out_here(held.operation):
-            fault = inactive(current, held.operation, limits)
-            refused: list[Event] = [settled(held, Status.REJECTED, fault, at)] if fault is not None else []
-            decision = refused or when_due(current, held, at)
-            for event in decision:
-                current = evolve(current, event)
-            events += decision
-    return events
-
-
-def orphans(device: Device, events: Iterable[Event], registration: Registration | None, at: int) -> list[Event]:
-    """Commands that waited for the registration and learn now what it means for them.
-
-    Without one, and with no AddDevice left that could bring it: unknown device. With one that has come just now: a
-    second AddDevice is a duplicate, and what the profile does not have is refused.
-    """
-    if registration is not None and device.registration is not None:
-        return []  # nobody waited
-    gone = settled_in(events)
-    left = [held for held in device.queue if held.correlation_id not in gone]
-    found: list[Event] = []
-    if registration is not None:
-        for held in left:
-            fault = (
-                faults.existing_device(device.device_id)
-                if held.operation == REGISTERS
-                else unsupported(registration, held.operation)
-            )
-            if fault is not None:
-                found.append(settled(held, Status.REJECTED, fault, at))
-    elif not any(held.operation == REGISTERS for held in left):
-        fault = faults.unknown_device(device.device_id)
-        found += [settled(held, Status.REJECTED, fault, at) for held in left]
-    return found
 
 
 def _registration(device: Device, ended: JobEnded) -> DeviceRegistered | None:

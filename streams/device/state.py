@@ -39,6 +39,7 @@ class Pending:
     fault: Fault | None = None  # of the last job that carried it
     doubt: Fault | None = None  # an attempt may have been carried out, its answer was lost: now it is only looked for
     looks: int = 0  # jobs that were to look and could not
+    cancelled_by: str | None = None  # the Cancel that came while a worker had it
 
 
 @quick

@@ -24,6 +24,7 @@ for _event in (
     events.VerifyPostponed,
     events.AttemptDisproved,
     events.CommandSettled,
+    events.CancelNoted,
     events.CounterRaised,
 ):
     codec.bind(f"meterlog.{_event.__name__}", _event)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from schemas.records import Status
     help="A field of the request; JSON for lists and structures.",
 )
 @click.option("--priority", type=click.IntRange(0, 9), default=4, show_default=True, help="9 goes first.")
+@click.option("--at", "at", metavar="MOMENT", help="Not before this moment, such as 2027-01-31T02:00:00Z.")
 @click.option("--expires-in", type=click.FloatRange(min=1), help="Seconds after which it must not start any more.")
 @click.option("--bypass-retry", is_flag=True, help="The first failure is the answer.")
 @click.option("--wait", is_flag=True, help="Wait for the outcome; exit code 1 when it is not Successful.")
@@ -37,6 +39,7 @@ def send(
     device_id: str,
     fields: tuple[str, ...],
     priority: int,
+    at: str | None,
     expires_in: float | None,
     bypass_retry: bool,
     wait: bool,
@@ -51,6 +54,8 @@ def send(
     if operation not in catalogue():
         raise Failure(f"there is no operation {operation!r}", f"Operations: {', '.join(catalogue())}")
     options: dict[str, Any] = {"priority": priority, "bypass_retry": bypass_retry}
+    if at is not None:
+        options["scheduled_at"] = _millis(at)
     with Upstream(places.kafka, requester="cli") as upstream:
         if expires_in is not None:
             options["expires_at"] = upstream.now() + int(expires_in * 1000)
@@ -66,6 +71,14 @@ def send(
     print_response(response, as_json)
     if response.header.status is not Status.SUCCESSFUL:
         ctx.exit(FAILED)
+
+
+def _millis(text: str) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a moment such as 2027-01-31T02:00:00Z", param_hint="--at") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def request_fields(pairs: tuple[str, ...]) -> Mapping[str, Any]:

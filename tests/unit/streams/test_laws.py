@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from schemas.records import CommandEnded, DeviceRegistered, Ended, Fact, Fault, Job, Status, TimeZoneSet
+from schemas.records import CommandEnded, DeviceRegistered, Ended, Fact, Fault, Job, Lifecycle, Status, TimeZoneSet
 from schemas.topics import COMMANDS, JOB_RESULTS, TICKS
 from streams.device.events import (
     AttemptBegun,
@@ -40,17 +40,24 @@ from tests.unit.streams.world import (
     responses,
     succeeded,
     tick,
+    uid,
 )
 
 DEVICES = tuple(f"TEST102400000000{number}" for number in range(3))
-LIMITS = Limits(slots=2, silent_slots=1, commands_a_job=3, queue_commands=6)
+LIMITS = Limits(
+    slots=2,
+    silent_slots=1,
+    commands_a_job=3,
+    queue_commands=6,
+    refused_lifecycles=frozenset({Lifecycle.DESTROYED}),
+)
 FAULT = Fault(225, "CONNECTION_REFUSED", "METERLOG", "nobody listens")
 FACTS: tuple[tuple[Fact, ...], ...] = (
     (),
     (TimeZoneSet("Europe/Amsterdam"),),
     (DeviceRegistered(REGISTRATION, 9),),
 )
-OPERATIONS = ("AddDevice", "SynchronizeTime", "ClearAlarmRegister")
+OPERATIONS = ("AddDevice", "SynchronizeTime", "ClearAlarmRegister", "SetDeviceLifecycleStatus", "Cancel")
 
 devices = st.sampled_from(DEVICES)
 numbers = st.integers(0, 12)  # few, so that ids meet again
@@ -94,6 +101,10 @@ class Laws(RuleBasedStateMachine):
         request = {"time_zone": ("UTC", "Europe/Amsterdam")[later % 2]} if operation == "SynchronizeTime" else None
         if operation == "ClearAlarmRegister":
             request = {}
+        if operation == "SetDeviceLifecycleStatus":
+            request = {"status": data.draw(st.sampled_from(list(Lifecycle)))}
+        if operation == "Cancel":
+            request = {"correlation_id": uid(data.draw(numbers))}
         self.put(command(number, device_id=device, operation=operation, request=request, at=self.now, **header), later)
 
     @rule(number=numbers, how=hows, reached=st.booleans(), floor=st.none() | st.integers(0, 5_000), data=st.data())

@@ -86,6 +86,7 @@ def test_all_that_was_promised_is_there() -> None:
         (["send", "Explode", "--device", "ML5"], "Operations: AddDevice"),
         (["send", "ReadAlarmRegister"], "--device"),
         (["send", "ReadAlarmRegister", "--device", "ML5", "--priority", "12"], "priority"),
+        (["send", "ReadAlarmRegister", "--device", "ML5", "--at", "soon"], "a moment such as"),
         (["run", "mailman"], "streams"),
         (["operations", "Explode"], "no operation 'Explode'"),
         (["simulator", "run", "--meters", "0"], "1 to 16383"),
