@@ -23,7 +23,7 @@ from typing import Any, Final
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from schemas import _avsc, _compile, _convert, records
+from schemas import _avsc, _convert, _decode, _encode, records
 from schemas._quick import quick
 from schemas.records import CommandHeader, ResponseHeader
 
@@ -45,6 +45,9 @@ class Unreadable(Exception):
         self.reason = reason
 
 
+_UNFIT = (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError)
+
+
 class Unwritable(ValueError):
     """A record that does not fit its schema: a mistake of ours, or a request that nobody checked. Names the schema
     and the field.
@@ -64,9 +67,9 @@ class Command:
 
 
 class _Body:
-    """Values of one schema, without header."""
+    """Values of one schema. `part`: of one that lies in another record, so it has no header of its own."""
 
-    def __init__(self, schema: _avsc.Json, classes: Mapping[str, type]) -> None:
+    def __init__(self, schema: _avsc.Json, classes: Mapping[str, type], *, part: bool = False) -> None:
         full: Any = fastavro.parse_schema(schema)
         self.published: dict[str, Any] = full
         self.names = _avsc.names_in(full)
@@ -75,46 +78,63 @@ class _Body:
         self.avro: Any = fastavro.parse_schema(_avsc.without_logical_types(schema))
         _avsc.with_bytes_defaults(self.avro)
         self.classes = classes
-        self.header = MAGIC + bytes.fromhex(fingerprint(to_parsing_canonical_form(self.avro), "CRC-64-AVRO"))
+        crc = fingerprint(to_parsing_canonical_form(self.avro), "CRC-64-AVRO")
+        self.header = b"" if part else MAGIC + bytes.fromhex(crc)
+        self.prepared = False
 
     def prepare(self) -> None:
         """Build the conversions: late, so that classes may be bound after the schemas were read."""
         self.to_wire = _convert.writer(self.published, self.names, self.classes)
         self.from_wire = _convert.reader(self.published, self.names, self.classes)
-        self.compiled = _compile.encoder(self.published, self.names, self.classes)
+        self.encoder = _encode.encoder(self.published, self.names, self.classes, self.header)
+        self.decoder = _decode.decoder(self.published, self.names, self.classes)
+        self.prepared = True
 
-    def write(self, out: BytesIO, record: object) -> None:
-        if self.compiled is not None:
-            parts: list[bytes] = []
+    def write(self, value: object) -> bytes:
+        """Header and body. Raises Unwritable."""
+        if self.encoder is not None:
             try:
-                self.compiled(record, parts.append)
-                out.write(b"".join(parts))
-                return
-            except (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError):
-                pass  # fastavro says below which field it is
+                return self.encoder(value)
+            except _UNFIT:
+                pass  # fastavro says which field it is
+        return self.slow_write(value)
+
+    def slow_write(self, value: object) -> bytes:
+        """The same by way of fastavro."""
+        out = BytesIO()
+        out.write(self.header)
         try:
             if self.to_wire is not None:
-                record = self.to_wire(record)
-            fastavro.schemaless_writer(out, self.avro, record)
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError) as error:
+                value = self.to_wire(value)
+            fastavro.schemaless_writer(out, self.avro, value)
+        except _UNFIT as error:
             raise Unwritable(f"{self.name}: {type(error).__name__}: {error}") from error
+        return out.getvalue()
 
     def read(self, data: bytes, start: int, writer: Any = None) -> Any:
         """The value whose body begins at `start` and ends with `data`; `writer`: the older schema that wrote it."""
+        try:
+            if writer is None and self.decoder is not None:
+                value, end = self.decoder(bytes(data), start)
+            else:
+                value, end = self.slow_read(data, start, writer)
+        except Exception as error:  # neither has errors of its own: EOFError, IndexError, UnicodeDecodeError ...
+            raise Unreadable(f"{self.name}: {type(error).__name__} {error}".rstrip()) from error
+        if end < len(data):
+            raise Unreadable(f"{self.name}: {len(data) - end} bytes too many")
+        if end > len(data):
+            raise Unreadable(f"{self.name}: {end - len(data)} bytes missing")
+        return value
+
+    def slow_read(self, data: bytes, start: int, writer: Any = None) -> tuple[Any, int]:
+        """Value and end by way of fastavro, which alone knows how to read what an older schema wrote."""
         source = BytesIO(data)
         source.seek(start)
-        try:
-            if writer is None:
-                value: Any = fastavro.schemaless_reader(source, self.avro, None, True, True)
-            else:
-                value = fastavro.schemaless_reader(source, writer, self.avro, True, True)
-            if source.tell() != len(data):
-                raise Unreadable(f"{self.name}: {len(data) - source.tell()} bytes too many")
-            return value if self.from_wire is None else self.from_wire(value)
-        except Unreadable:
-            raise
-        except Exception as error:  # fastavro has no error of its own: EOFError, IndexError, UnicodeDecodeError ...
-            raise Unreadable(f"{self.name}: {type(error).__name__} {error}".rstrip()) from error
+        if writer is None:
+            value: Any = fastavro.schemaless_reader(source, self.avro, None, True, True)
+        else:
+            value = fastavro.schemaless_reader(source, writer, self.avro, True, True)
+        return (value if self.from_wire is None else self.from_wire(value)), source.tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +166,14 @@ class _Registry:
         for name, body in self.by_name.items():
             if name in classes:
                 self.by_class[classes[name]] = body
-        self._prepared: set[str] = set()
         self._parts: dict[tuple[str, str], _Body] = {}
         self._plain: dict[str, _Body] = {}
 
     def body(self, name: str) -> _Body:
+        """Ready to write with."""
         body = self.by_name[name]
-        return self.ready(body)
-
-    def ready(self, body: _Body) -> _Body:
-        if body.name not in self._prepared:
+        if not body.prepared:
             body.prepare()
-            self._prepared.add(body.name)
         return body
 
     def plain(self, whole: _Body) -> _Body:
@@ -174,7 +190,7 @@ class _Registry:
             whole = self.by_name[name]
             kind = next(each["type"] for each in whole.published["fields"] if each["name"] == field)
             branch = kind[1] if isinstance(kind, list) else kind
-            part = _Body(_avsc.extract(branch, whole.names), whole.classes)
+            part = _Body(_avsc.extract(branch, whole.names), whole.classes, part=True)
             part.prepare()
             self._parts[name, field] = part
         return self._parts[name, field]
@@ -235,17 +251,14 @@ def _encoder(cls: type) -> _Body:
     registry = _registry()
     if cls not in registry.by_class:
         raise Unwritable(f"{cls.__name__} is bound to no schema")
-    _encoders[cls] = registry.ready(registry.by_class[cls])
+    _encoders[cls] = registry.body(registry.by_class[cls].name)
     return _encoders[cls]
 
 
 def encode(record: object) -> bytes:
     """Single-object encoding of an instance of a bound class. Raises Unwritable."""
     body = _encoders.get(type(record)) or _encoder(type(record))
-    out = BytesIO()
-    out.write(body.header)
-    body.write(out, record)
-    return out.getvalue()
+    return body.write(record)
 
 
 def _entry(data: bytes | None) -> _Entry:
@@ -267,7 +280,9 @@ def name_of(data: bytes) -> str:
 
 
 def _read(entry: _Entry, data: bytes) -> Any:
-    return _registry().ready(entry.body).read(data, HEADER_BYTES, entry.older)
+    if not entry.body.prepared:
+        entry.body.prepare()
+    return entry.body.read(data, HEADER_BYTES, entry.older)
 
 
 def decode(data: bytes) -> Any:
@@ -329,19 +344,13 @@ def encode_command(operation: str, header: CommandHeader, request: object) -> by
     Unwritable.
     """
     name = _command_name(operation)
-    body = _known(name).body(name)
-    out = BytesIO()
-    out.write(body.header)
-    body.write(out, {"header": header, "request": request})
-    return out.getvalue()
+    return _known(name).body(name).write({"header": header, "request": request})
 
 
 def encode_result(operation: str, result: object) -> bytes:
     """A result's Avro body alone, for `CommandEnded.result`. Raises LookupError (no such operation), Unwritable."""
     name = _response_name(operation)
-    out = BytesIO()
-    _known(name).part(name, "result").write(out, result)
-    return out.getvalue()
+    return _known(name).part(name, "result").write(result)
 
 
 def decode_result(operation: str, body: bytes) -> dict[str, Any]:
@@ -363,10 +372,7 @@ def encode_response(operation: str, header: ResponseHeader, result: bytes | None
         if result is not None:
             raise Unwritable(f"a result of {operation}, which has no schema")
         name = _response_name("Rejected")
-    out = BytesIO()
-    out.write(registry.by_name[name].header)
-    registry.part(name, "header").write(out, header)
-    if known and operation != "Rejected":
-        out.write(_NULL_RESULT if result is None else _RESULT)
-        out.write(result or b"")
-    return out.getvalue()
+    head = registry.by_name[name].header + registry.part(name, "header").write(header)
+    if not known or operation == "Rejected":
+        return head
+    return head + (_NULL_RESULT if result is None else _RESULT + result)

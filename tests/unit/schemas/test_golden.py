@@ -88,9 +88,7 @@ def test_java_and_we_make_the_same_bytes(name: str) -> None:
     assert body.header == GOLDEN[name][: codec.HEADER_BYTES]
     value = body.read(GOLDEN[name], codec.HEADER_BYTES)
     assert avro_json(body, GOLDEN[name]) == java.said(name)
-    out = BytesIO()
-    body.write(out, value)
-    assert out.getvalue() == GOLDEN[name][codec.HEADER_BYTES :]
+    assert body.write(value) == GOLDEN[name]
 
 
 def avro_json(body: codec._Body, data: bytes) -> Any:
