@@ -45,6 +45,7 @@ class Operation:
     `reads(header, result, received_at)`: what of the result is read records, for the reads topics. Without `steps`
     it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried out also in a state of life
     whose devices are otherwise left alone. `before_registration`: does not wait for an AddDevice that is on its way.
+    `alone`: has its job, and so its association, to itself.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Operation:
     reads: ReadsFunction | None
     in_any_lifecycle: bool
     before_registration: bool
+    alone: bool
     summary: str
 
     def check(self, profile: Profile) -> None:
@@ -81,6 +83,7 @@ def operation(
     seconds: int,
     frames: int,
     connects: bool = True,
+    alone: bool = False,
     verify: VerifyFunction | None = None,
     decide: DecideFunction | None = None,
     reads: ReadsFunction | None = None,
@@ -106,6 +109,7 @@ def operation(
             reads=reads,
             in_any_lifecycle=False,
             before_registration=False,
+            alone=alone or not connects,
         )
         return steps
 
@@ -136,6 +140,7 @@ def decided(
             reads=None,
             in_any_lifecycle=in_any_lifecycle,
             before_registration=before_registration,
+            alone=False,
         )
         return decide
 

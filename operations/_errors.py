@@ -10,17 +10,21 @@ They are turned into an outcome in one place, the worker. Codes, names and compo
 `operations-managing.md` 2.16; which of them are tried again is its 0.6 with the DESIGN line taken.
 """
 
-from typing import ClassVar
+from typing import Final
 
 from schemas.records import Fault
 
 COMPONENT = "METERLOG"
+PASSING: Final = frozenset({2, 14, 15, 17})
+"""Results that another attempt may not meet (meter-model 6): temporary failure, data block unavailable, long get or
+action aborted, long set aborted.
+"""
 
 
 class OperationError(Exception):
     """Root; `retriable` says whether another attempt may mend it."""
 
-    retriable: ClassVar[bool] = False
+    retriable: bool = False
     code: int = 0
     name: str = "TECHNICAL"
 
@@ -42,12 +46,17 @@ class Rejected(OperationError):
 
 
 class MeterRefused(OperationError):
-    """A get, set or action was answered with a result other than success (DLMS Data-Access-Result / Action-Result)."""
+    """A get, set or action was answered with a result other than success (DLMS Data-Access-Result / Action-Result).
+
+    The meter decided, and will again: GXF tries such commands three times all the same (0.6), we only those whose
+    result says that it passes. One that a caller is told under a code of its own (412) is final as well.
+    """
 
     def __init__(self, result: int, result_name: str, what: str, *, code: int = 0, name: str = "METER_REFUSED") -> None:
         super().__init__(f"{what}: {result_name} ({result})")
         self.result, self.result_name, self.what = result, result_name, what
         self.code, self.name = code, name
+        self.retriable = result in PASSING and not code
 
 
 class MeterUnusable(OperationError):

@@ -248,8 +248,9 @@ class _Run:
 
     def _failed(self, plan: _Plan, error: OperationError, *, written: bool) -> CommandEnded:
         answered = isinstance(error, MeterRefused | Rejected)
-        if written and not answered and not plan.operation.repeatable:
-            ended = Ended.UNKNOWN  # it may have been done, whatever went wrong: never a blind resend, nor an Error
+        if written and not plan.operation.repeatable:
+            # It may have been done, whatever went wrong: no blind resend, and no Error unless the meter said no.
+            ended = Ended.FAILED if answered else Ended.UNKNOWN
         else:
             ended = Ended.RETRIABLE if error.retriable else Ended.FAILED
         fault: Fault = error.fault()

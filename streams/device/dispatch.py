@@ -172,18 +172,22 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
 def _given_up(device: Device, held: Pending, now: int, limits: Limits) -> Event | None:
     """The outcome of a command that has had its last chance of a job."""
     if held.expires_at is not None and held.expires_at <= now:
-        return settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), now)
+        return settled(held, Status.EXPIRED, faults.too_late(held.expires_at, held.fault), now)
     fault = inactive(device, held.operation, limits) if held.not_before <= now else None
     return settled(held, Status.REJECTED, fault, now) if fault is not None else None
 
 
 def priority(held: Pending, now: int, limits: Limits) -> int:
-    """As given; below the default it rises a step every `ageing_step`, up to the default, so that nobody waits for
-    ever.
+    """As given, and a step lower after each second retry but the first two attempts (reference 2.3, 2.5).
+
+    Below the default it rises a step every `ageing_step`, up to the default, so that nobody waits for ever.
     """
-    if held.priority >= _ORDINARY:
-        return held.priority
-    return min(_ORDINARY, held.priority + max(0, now - held.received_at) // limits.ageing_step)
+    base = held.priority
+    if held.attempts > limits.decay_every:
+        base = max(0, base - (held.attempts - 1) // limits.decay_every)
+    if base >= _ORDINARY:
+        return base
+    return min(_ORDINARY, base + max(0, now - held.received_at) // limits.ageing_step)
 
 
 def _for_a_worker(device: Device, held: Pending) -> bool:
@@ -232,21 +236,29 @@ def _wake_flying(device: Device, limits: Limits) -> int:
 
 
 def _together(due: list[Pending], limits: Limits) -> list[Pending]:
-    """The first command, and those after it that fit into one association. One that calls no meter goes alone."""
+    """The first command, and those after it that fit into one association.
+
+    One that calls no meter goes alone, and so does a long one: what went with it would wait for it, or be lost with it.
+    """
     first = due[0]
-    if not _connects(first):
+    if _alone(first, limits):
         return [first]
     chosen, seconds = [first], _seconds(first, limits)
     for held in due[1:]:
         if len(chosen) == limits.commands_a_job:
             break
-        if not _connects(held):
+        if _alone(held, limits):
             continue
         seconds += _seconds(held, limits)
         if seconds > limits.seconds_a_job:
             break
         chosen.append(held)
     return chosen
+
+
+def _alone(held: Pending, limits: Limits) -> bool:
+    found = catalogue().get(held.operation)
+    return found is None or found.alone or found.seconds > limits.seconds_a_job
 
 
 def _seconds(held: Pending, limits: Limits) -> int:
@@ -257,8 +269,3 @@ def _seconds(held: Pending, limits: Limits) -> int:
 def _frames(held: Pending) -> int:
     found = catalogue().get(held.operation)
     return found.frames if found is not None and found.connects else 0
-
-
-def _connects(held: Pending) -> bool:
-    found = catalogue().get(held.operation)
-    return found.connects if found is not None else False

@@ -46,6 +46,15 @@ def expired(expires_at: int) -> Fault:
     return _fault(417, "MAX_SCHEDULE_TIME_EXCEEDED", f"not begun before {expires_at} (ms since 1970 UTC)", "expires_at")
 
 
+def too_late(expires_at: int, last: Fault | None) -> Fault:
+    """Of a command whose time is over: the functional fault its last attempt met, when it met one; else 417, with the
+    technical one behind it (reference 2.6).
+    """
+    if last is None:
+        return expired(expires_at)
+    return last if last.code else replace(expired(expires_at), inner=f"{last.name}: {last.message}")
+
+
 def no_result(number: int) -> Fault:
     return _fault(233, "RESPONSE_TIMEOUT", f"job {number} had no result by its deadline")
 

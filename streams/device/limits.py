@@ -17,6 +17,7 @@ class Limits:
     attempts: int = 3  # the first and two retries
     retry_delay: int = 30_000  # doubled with each attempt
     retry_jitter: float = 0.2  # of the delay, either way
+    decay_every: int = 2  # retries; a command's priority falls a step each time (never with three attempts)
     commands_a_job: int = 16
     seconds_a_job: int = 600  # sum of what its operations may take; one command may exceed it alone
     operation_seconds: int = 86_400  # of any one operation at most, whatever it declares
@@ -30,7 +31,7 @@ class Limits:
     refused_lifecycles: frozenset[Lifecycle] = frozenset()  # whose devices are left alone; reference 2.14: none
 
     def __post_init__(self) -> None:
-        for name in ("slots", "attempts", "commands_a_job", "queue_commands", "operation_seconds"):
+        for name in ("slots", "attempts", "decay_every", "commands_a_job", "queue_commands", "operation_seconds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 1")
         if not 0 <= self.silent_slots <= self.slots:

@@ -62,7 +62,7 @@ def again(
         return settled(held, Status.CANCELLED, faults.cancelled(held.cancelled_by, fault), at, attempts=attempts)
     not_before = at + back_off(held.correlation_id, held.attempts, message.seed, limits)
     if held.expires_at is not None and not_before >= held.expires_at:
-        return settled(held, Status.EXPIRED, fault or faults.expired(held.expires_at), at, attempts=attempts)
+        return settled(held, Status.EXPIRED, faults.too_late(held.expires_at, fault), at, attempts=attempts)
     return CommandPostponed(held.correlation_id, not_before, attempts, fault)
 
 

@@ -72,7 +72,7 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
             and held.correlation_id not in flying
             and held.correlation_id not in gone
         ):
-            events.append(settled(held, Status.EXPIRED, held.fault or faults.expired(held.expires_at), message.at))
+            events.append(settled(held, Status.EXPIRED, faults.too_late(held.expires_at, held.fault), message.at))
     events += due(device, events, message.at, limits)
     return events + orphans(device, events, device.registration, message.at)
 

@@ -193,14 +193,17 @@ def test_results_are_typed_and_reads_come_out() -> None:
     assert {read.value for read in reads.registers} == {1_234_567_000}
 
 
-def test_the_meters_no_ends_one_command_and_the_next_goes_on() -> None:
+@pytest.mark.parametrize(
+    ("result", "ended", "name"), [(3, "Failed", "read-write-denied"), (2, "Retriable", "temporary-failure")]
+)
+def test_the_meters_no_ends_one_command_and_the_next_goes_on(result: int, ended: str, name: str) -> None:
     def refuse(meter: loopback.Loopback) -> None:
-        meter.refused_sets[CLOCK] = 3
+        meter.refused_sets[CLOCK] = result
 
     carried, meter = asyncio.run(run(refuse, SYNCHRONIZE, ALARMS))
-    assert outcomes(carried) == [("Failed", 0), ("Successful", None)]
+    assert outcomes(carried) == [(ended, 0), ("Successful", None)]
     fault = carried.ended.commands[0].fault
-    assert fault is not None and "read-write-denied" in fault.message
+    assert fault is not None and name in fault.message
     assert meter.connections == 1
 
 
@@ -281,9 +284,12 @@ def test_a_lost_answer_to_it_is_unknown_though_the_meter_did_it(fault: Any) -> N
     assert len(meter.written) == 1 and len(told.attempts) == 1
 
 
-def test_a_refusal_of_it_is_an_answer() -> None:
+@pytest.mark.parametrize("result", [3, 2])
+def test_a_refusal_of_it_is_an_answer(result: int) -> None:
+    """Also a temporary one: an earlier register may be cleared already, and would be cleared again."""
+
     def refuse(meter: loopback.Loopback) -> None:
-        meter.refused_sets |= {attribute: 3 for attribute in meter.values}
+        meter.refused_sets |= {attribute: result for attribute in meter.values}
 
     carried, meter = asyncio.run(run(refuse, CLEAR, told=Told()))
     assert outcomes(carried) == [("Failed", 0)]
