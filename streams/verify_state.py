@@ -36,6 +36,7 @@ def _document(verdict: Verdict) -> str:
             "devices": verdict.devices,
             "decisions": verdict.decisions,
             "unversioned": verdict.unversioned,
+            "headless": verdict.headless,
             "counts": verdict.counts,
             "examples": verdict.examples,
         }
@@ -44,6 +45,8 @@ def _document(verdict: Verdict) -> str:
 
 def _text(verdict: Verdict) -> str:
     seen = f"{verdict.devices} devices, {verdict.decisions} decisions"
+    if verdict.headless:
+        seen += f" ({verdict.headless} before the first snapshot of a log whose beginning is gone)"
     if verdict.agrees:
         return f"the table is what the log says: {seen}"
     lines = [f"the table is not what the log says: {seen}"]

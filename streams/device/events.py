@@ -192,6 +192,14 @@ class CounterRaised:
     counter: int
 
 
+@quick
+@dataclass(frozen=True, slots=True)
+class Snapshotted:
+    """The device after this decision, whole: the last event of every so many (`snapshot`)."""
+
+    state: bytes  # as the table holds it
+
+
 Event = (
     CommandAccepted
     | CommandRefused
@@ -210,6 +218,7 @@ Event = (
     | TimeZoneSet
     | DeviceRegistered
     | LifecycleSet
+    | Snapshotted
 )
 
 

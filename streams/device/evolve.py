@@ -22,15 +22,22 @@ from streams.device.events import (
     JobDispatched,
     JobLost,
     JobReported,
+    Snapshotted,
     VerifyPostponed,
 )
+from streams.device.snapshot import state_in
 from streams.device.state import Device, Flight, Pending, Settled, id_bytes, remember
 
 
 def fold(device: Device, decision: DeviceEvents) -> Device:
-    """The device after a decision. One of version 0 leaves it as it is. Gaps are not looked for here."""
+    """The device after a decision. One of version 0 leaves it as it is, one that carries the state is believed
+    whatever the device was before. Gaps are not looked for here. Raises Unreadable for a state that cannot be read.
+    """
     if decision.version == UNVERSIONED:
         return device
+    whole = state_in(decision)
+    if whole is not None:
+        return whole
     for event in decision.events:
         device = evolve(device, event)
     return replace(
@@ -109,7 +116,7 @@ def evolve(device: Device, event: Event) -> Device:
             return replace(device, registration=event.registration, counter=counter)
         case LifecycleSet():
             return replace(device, lifecycle=event.lifecycle)
-        case CommandRefused() | CommandRepeated():
+        case CommandRefused() | CommandRepeated() | Snapshotted():  # a snapshot is `fold`'s to take
             return device
         case _:
             assert_never(event)

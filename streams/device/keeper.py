@@ -27,10 +27,11 @@ from streams.device.events import (
     Message,
     TimePassed,
 )
-from streams.device.evolve import evolve
+from streams.device.evolve import evolve, fold
 from streams.device.inbox import DeadLetter, Refusal, read_command, read_result, read_tick
 from streams.device.limits import Limits
 from streams.device.react import react
+from streams.device.snapshot import with_state
 from streams.device.state import Device, is_idle
 from streams.device.wire import decode_device, encode_device
 from streams.keeper import Outgoing, Received
@@ -215,6 +216,8 @@ class Partition:
         if device.device_id == "":
             device = replace(device, device_id=key.decode())
         decision = DeviceEvents(device.device_id, version, at, cause, tuple(events))
+        if version and version % self._limits.snapshot_every == 0:
+            decision = with_state(decision, fold(device, decision))
         self._out.append(outbox.logged(key, decision, self.partition, trace))
         after = device
         for event in events:

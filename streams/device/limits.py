@@ -28,10 +28,19 @@ class Limits:
     queue_commands: int = 256  # waiting at one device
     queue_bytes: int = 512 * KIB  # of their records: state and job stay within one Kafka record
     record_bytes: int = 256 * KIB  # of one command
+    snapshot_every: int = 256  # versions of a device, from which a replay of its log can start
     refused_lifecycles: frozenset[Lifecycle] = frozenset()  # whose devices are left alone; reference 2.14: none
 
     def __post_init__(self) -> None:
-        for name in ("slots", "attempts", "decay_every", "commands_a_job", "queue_commands", "operation_seconds"):
+        for name in (
+            "slots",
+            "attempts",
+            "decay_every",
+            "snapshot_every",
+            "commands_a_job",
+            "queue_commands",
+            "operation_seconds",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 1")
         if not 0 <= self.silent_slots <= self.slots:

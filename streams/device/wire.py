@@ -26,6 +26,7 @@ for _event in (
     events.CommandSettled,
     events.CancelNoted,
     events.CounterRaised,
+    events.Snapshotted,
 ):
     codec.bind(f"meterlog.{_event.__name__}", _event)
 
