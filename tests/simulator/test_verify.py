@@ -5,6 +5,7 @@ worker tells, and what the meter saw.
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +13,19 @@ import pytest
 from connectors.dlms import cosem
 from connectors.dlms.cosem import axdr
 from connectors.dlms.job import Carried, carry_out
+from connectors.simulator import ledger
+from connectors.simulator.faults import Fault, Faults
+from connectors.simulator.fleet import Fleet, FleetSettings, identity
+from connectors.simulator.ledger import Ledger
 from operations import catalogue
 from operations._data import Data, Tag
 from operations._profile import profile
 from operations._steps import Get, NotDone, Set
 from schemas import codec
-from schemas.records import Ended, Job, JobAttempting
+from schemas.records import Ended, Job, JobAttempting, KeyKind, SealedKey
 from tests.simulator import loopback
 from tests.simulator.loopback import GET, SET
-from tests.simulator.test_job import CLEAR, SYNCHRONIZE, Told, desk, job, outcomes, registration
+from tests.simulator.test_job import CLEAR, SYNCHRONIZE, Told, desk, job, outcomes, own_platform, registration
 
 LOST: list[Any] = [loopback.silence, loopback.close, "reset", loopback.tamper]
 Between = Callable[[loopback.Loopback], object]
@@ -139,6 +144,36 @@ def test_a_connection_cut_before_the_set_leaves_is_retriable() -> None:
     assert [each.ended for each in carried.ended.commands] == [Ended.RETRIABLE]
     assert len(told) == 1 and not meter.written
     assert not [plain for _, _, plain in meter.took if plain[0] == SET]
+
+
+def test_the_ledger_of_a_meter_that_loses_every_answer_shows_one_clearing(tmp_path: Path) -> None:
+    """The fleet's own fault and ledger: each set and action is carried out, and the connection ends without a word."""
+    settings = FleetSettings(meters=1, profiles=(("SMR", "5.0.0"),), faults=Faults({Fault.LOST_ANSWER: 1.0}))
+    who = identity(settings, 1)
+
+    async def walk() -> tuple[Carried, Carried]:
+        fleet = Fleet(settings, Ledger(tmp_path / "ledger"))
+        fleet.meters[0].raise_alarm(0b101)
+        await fleet.start()
+        try:
+            secrets = {KeyKind.ENCRYPTION: who.encryption, KeyKind.AUTHENTICATION: who.authentication}
+            seal = own_platform().seal
+            registered = registration(
+                fleet.port,
+                protocol_version="5.0.0",
+                system_title=who.system_title,
+                keys=tuple(SealedKey(kind, seal(who.device_id, kind, key)) for kind, key in secrets.items()),
+            )
+            asked = job(registered, CLEAR, device=who.device_id)
+            lost = await carry_out(asked, 3, desk())
+            return lost, await carry_out(looking(asked), 3, desk())
+        finally:
+            await fleet.stop()
+
+    lost, seen = asyncio.run(walk())
+    assert [each.ended for each in (*lost.ended.commands, *seen.ended.commands)] == [Ended.UNKNOWN, Ended.SUCCESSFUL]
+    entries = [entry for entry in ledger.read(tmp_path / "ledger") if entry.get("what") == "1/0-0:97.98.0.255/2"]
+    assert [(entry["did"], entry.get("value")) for entry in entries] == [("set", "0"), ("get", None)]
 
 
 def changed(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
