@@ -63,6 +63,9 @@ devices = st.sampled_from(DEVICES)
 numbers = st.integers(0, 12)  # few, so that ids meet again
 hows = st.sampled_from(list(Ended))
 operations = st.sampled_from(OPERATIONS)
+HEADERS_IN_DOUBT = st.fixed_dictionaries(
+    {}, optional={"expires_at": st.integers(1, 400_000), "bypass_retry": st.booleans()}
+)
 
 
 class Laws(RuleBasedStateMachine):
@@ -74,6 +77,7 @@ class Laws(RuleBasedStateMachine):
         self.now = NOON
         self.out: list[Job] = []  # jobs a worker may still answer, the current and the forgotten
         self.pending: list[Received] = []
+        self.clearings = 0
 
     @initialize()
     def begin(self) -> None:
@@ -128,6 +132,35 @@ class Laws(RuleBasedStateMachine):
         if self.out:
             job = data.draw(st.sampled_from(self.out))
             self.put(attempting(job, data.draw(st.sampled_from(job.commands)).correlation_id, self.now), 0)
+
+    @rule(device=st.sampled_from(DEVICES[:2]), told=st.booleans(), header=HEADERS_IN_DOUBT)
+    def lose_an_answer(self, device: str, told: bool, header: dict[str, Any]) -> None:
+        """A clearing begins at a free device, and its worker says that the answer was lost, or nothing any more."""
+        self.clearings += 1
+        header = {name: value + self.now if name == "expires_at" else value for name, value in header.items()}
+        asked = command(
+            1_000 + self.clearings,
+            device_id=device,
+            operation="ClearAlarmRegister",
+            request={},
+            at=self.now,
+            priority=9,
+            **header,
+        )
+        for job in jobs(self.take(asked, tick(self.now, results_end=self.world.offsets[JOB_RESULTS.name]))):
+            for each in job.commands:
+                if each.correlation_id == uid(1_000 + self.clearings):
+                    lost = [ended(job, CommandEnded(each.correlation_id, Ended.UNKNOWN, FAULT), at=self.now)]
+                    self.take(attempting(job, each.correlation_id, self.now), *(lost if told else []))
+
+    @rule(how=hows)
+    def look(self, how: Ended) -> None:
+        """Workers answer the jobs that only look."""
+        for job in self.out:
+            if all(each.verify for each in job.commands):
+                self.put(
+                    ended(job, *[CommandEnded(e.correlation_id, how, FAULT) for e in job.commands], at=self.now), 0
+                )
 
     @rule(passed=st.integers(0, 400_000), seed=st.integers(0, (1 << 63) - 1), unread=st.booleans())
     def let_time_pass(self, passed: int, seed: int, unread: bool) -> None:
