@@ -5,6 +5,9 @@ A command that may not be repeated and whose answer was lost is in doubt: its ne
 (`doubt`).
 """
 
+from collections.abc import Mapping
+
+from operations import catalogue
 from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Status, TimeZoneSet
 from streams.device import doubt, faults
 from streams.device.decided import due
@@ -31,11 +34,11 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     outcomes: dict[str, CommandEnded] = {}
     for outcome in ended.commands:
         outcomes.setdefault(outcome.correlation_id, outcome)
-    tried = any(outcome.ended is not Ended.NOT_STARTED for outcome in ended.commands)
-    events: list[Event] = [JobReported(ended.number, unreached=tried and not ended.reached, at=message.at)]
+    flying = [held for held in device.queue if held.correlation_id in flight.correlation_ids]
+    unreached = not ended.reached and any(_called(held, outcomes) for held in flying)
+    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at)]
     registration = _registration(device, ended)
     events += _learnt(device, ended, registration)
-    flying = [held for held in device.queue if held.correlation_id in flight.correlation_ids]
     for held in flying:
         outcome = outcomes.get(held.correlation_id) or CommandEnded(held.correlation_id, Ended.NOT_STARTED)
         if held.doubt is not None:
@@ -75,6 +78,16 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
             events.append(settled(held, Status.EXPIRED, faults.too_late(held.expires_at, held.fault), message.at))
     events += due(device, events, message.at, limits)
     return events + orphans(device, events, device.registration, message.at)
+
+
+def _called(held: Pending, outcomes: Mapping[str, CommandEnded]) -> bool:
+    """Whether the meter was called for a command: not for one that needs none, as AddDevice, nor for one that the
+    worker refused or did not come to.
+    """
+    outcome, found = outcomes.get(held.correlation_id), catalogue().get(held.operation)
+    if outcome is None or found is None or not found.connects:
+        return False
+    return outcome.ended in (Ended.RETRIABLE, Ended.UNKNOWN)
 
 
 def _registration(device: Device, ended: JobEnded) -> DeviceRegistered | None:

@@ -365,3 +365,21 @@ def test_a_job_nobody_began_says_nothing_of_the_meter() -> None:
     job = flying(here, 1)
     here.batch(ended(job, one(job, Ended.NOT_STARTED, None), reached=False))
     assert here.device().failures == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "silent"), [(Ended.RETRIABLE, 1), (Ended.UNKNOWN, 1), (Ended.FAILED, 0), (Ended.NOT_STARTED, 0)]
+)
+def test_a_meter_is_silent_when_it_was_called_and_did_not_answer(how: Ended, silent: int) -> None:
+    here = world()
+    job = flying(here, 1)
+    here.batch(ended(job, one(job, how), reached=False))
+    assert here.device().failures == silent
+
+
+def test_a_device_is_not_silent_after_adding_it_for_that_calls_no_meter() -> None:
+    here = World(LIMITS)
+    here.batch(tick(NOON))
+    (job,) = jobs(here.batch(command(1, operation="AddDevice")))
+    here.batch(ended(job, reached=False))
+    assert (here.device().failures, here.device().unreachable_since) == (0, None)
