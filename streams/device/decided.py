@@ -80,7 +80,10 @@ def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> lis
     for event in so_far:
         device = evolve(device, event)
     events: list[Event] = []
-    for waiting in device.queue:
+    for name in [held.correlation_id for held in device.queue]:
+        waiting = next((held for held in device.queue if held.correlation_id == name), None)
+        if waiting is None:
+            continue  # a decision before it gave it an outcome
         if not due_here(device, waiting.operation, waiting.not_before, at):
             continue
         fault = inactive(device, waiting.operation, limits)
@@ -113,7 +116,9 @@ def carried_out(device: Device, held: Pending, answer: Answer[object], at: int) 
     except (LookupError, ValueError) as error:
         fault = faults.not_told(f"the result of {held.operation} cannot be written: {error}")
         return [settled(held, Status.ERROR, fault, at)]
-    return [*_changes(device, held, answer, at), settled(held, Status.SUCCESSFUL, None, at, result=result)]
+    outcome = settled(held, Status.SUCCESSFUL, None, at, result=result)
+    others = evolve(device, outcome)  # what it changes is others' fate, never once more its own
+    return [*_changes(others, held, answer, at), outcome]
 
 
 def _changes(device: Device, asking: Pending, answer: Answer[object], at: int) -> list[Event]:
