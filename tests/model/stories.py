@@ -1,0 +1,133 @@
+"""Stories told from a seed, move by move, with an eye on the world: what cannot happen now is not drawn, and what
+breaks promises when it meets (a crash, a lost answer, a late record) is drawn often.
+
+Not hypothesis' own lists: they are short and alike, reach few of the states that matter, and take minutes to shrink.
+Hypothesis draws the seed.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from schemas.records import Lifecycle
+from streams.device.limits import Limits
+from tests.model.moves import (
+    CANCEL,
+    DEVICES,
+    OPERATIONS,
+    PARTITIONS,
+    Again,
+    Arrive,
+    Ask,
+    Calm,
+    Crash,
+    Decide,
+    Jump,
+    Kill,
+    Mood,
+    Move,
+    Pass,
+    Setting,
+    Take,
+    TakeOver,
+    Time,
+    Work,
+)
+from tests.model.worker import Fate
+from tests.model.world import World
+
+LONGEST = 100
+_TIMES = (0, 100, 1_000, 20_000, 30_000, 60_000, 150_000, 600_000)
+_SKEWS = (0, 0, 3_000, -3_000)
+_FATES = (*Fate, Fate.UNANSWERED)  # the first as often as the others: faults are what it is about
+
+
+def setting(random: Random) -> Setting:
+    slots = random.choice((1, 2, 2, 500))
+    return Setting(
+        limits=Limits(
+            slots=slots,
+            silent_slots=random.randint(1, min(slots, 2)),
+            attempts=random.choice((1, 2, 3, 3)),
+            commands_a_job=random.choice((1, 3, 16)),
+            queue_commands=random.choice((6, 256)),
+            refused_lifecycles=random.choice((frozenset(), frozenset({Lifecycle.DESTROYED}))),
+        ),
+        remembered=random.choice((3, 64)),
+        markers=random.random() < 0.5,
+        skews=(random.choice(_SKEWS), random.choice(_SKEWS)),
+        can_tell=random.random() < 0.7,
+        last_counters=random.random() < 0.2,
+    )
+
+
+def move(random: Random, world: World) -> Move:
+    """What happens next. Half of the time somebody does his part, so that stories come forward."""
+    if world.asked and random.random() < 0.05:
+        device, number = random.choice(world.asked[-4:])
+        return Ask(device, random.randrange(20, 30), CANCEL, other=number)
+    kinds: dict[Callable[[Random], Move], int] = {_ask: 5, _time: 4, _decide: 8, _take: 4, _fault: 2, _calm: 1}
+    if world.at_work:
+        kinds[_work] = 8
+    if world.arriving:
+        kinds[_arrive] = 2
+    (kind,) = random.choices(list(kinds), list(kinds.values()))
+    return kind(random)
+
+
+def _ask(random: Random) -> Move:
+    if random.random() < 0.2:
+        return Again(random.randrange(64), random.random() < 0.2)
+    ask = Ask(random.randrange(DEVICES), random.randrange(8), 0)
+    if random.random() < 0.5:
+        return ask
+    return Ask(
+        ask.device,
+        ask.number,
+        random.randrange(len(OPERATIONS)),
+        random.choice((0, 1, 4, 4, 9, 10)),
+        random.choice((None, *_TIMES)),
+        random.choice((None, *_TIMES)),
+        random.random() < 0.3,
+        random.random() < 0.2,
+        random.randrange(12),
+    )
+
+
+def _time(random: Random) -> Move:
+    partition = random.randrange(PARTITIONS)
+    return Time(partition, random.random() < 0.3, random.random() < 0.2, random.randrange(100))
+
+
+def _decide(random: Random) -> Move:
+    crash = random.choice(tuple(Crash)) if random.random() < 0.25 else Crash.NOWHERE
+    return Decide(random.randrange(PARTITIONS), random.choice((1, 2, 100)), random.randrange(4), crash)
+
+
+def _take(random: Random) -> Move:
+    return Take(random.randrange(PARTITIONS), random.randrange(2), random.random() < 0.15)
+
+
+def _work(random: Random) -> Move:
+    return Work(random.randrange(8), random.choice((1, 2, 3, 3, 3, 20)), random.choice(_FATES))
+
+
+def _arrive(random: Random) -> Move:
+    return Arrive(random.randrange(8))
+
+
+def _calm(random: Random) -> Move:
+    return Calm(random.randint(1, 2))
+
+
+def _fault(random: Random) -> Move:
+    return random.choice(
+        (
+            Pass(random.choice(_TIMES)),
+            Pass(random.choice(_TIMES)),
+            Pass(random.choice(_TIMES)),
+            TakeOver(random.randrange(PARTITIONS), random.choice(_SKEWS)),
+            Kill(random.randrange(2)),
+            Mood(random.randrange(DEVICES), random.random() < 0.6),
+            Jump(random.randrange(DEVICES), random.choice((1, 30, 5_000))),
+        )
+    )
