@@ -26,7 +26,7 @@ from confluent_kafka import KafkaException
 from faust.types import EventT, StreamT
 
 from streams import patches, store
-from streams.keeper import Headers, Keeper, KeeperFactory, Outgoing, Received, ShellSettings
+from streams.keeper import Keeper, KeeperFactory, Outgoing, Received, ShellSettings
 from streams.process import check_topics, exit_later, quieten
 from streams.readers import Guard
 from streams.status import ShellStatus
@@ -83,9 +83,9 @@ class Shell:
             broker_commit_interval=0.5,
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.session_timeout / 5,
-            broker_max_poll_records=2_000,
+            broker_max_poll_records=settings.batch_size,
             consumer_auto_offset_reset="earliest",
-            stream_buffer_maxsize=16_384,
+            stream_buffer_maxsize=131_072,  # never reached: `patches.batches` has a bound of its own, in records
             stream_wait_empty=True,
             table_standby_replicas=0,
             topic_disable_leader=True,
@@ -94,6 +94,7 @@ class Shell:
             agent_supervisor="mode.CrashingSupervisor",
             producer_acks=-1,
         )
+        patches.carry_runs(app)
         raw: dict[str, Any] = {
             "key_type": bytes,
             "value_type": bytes,
@@ -154,9 +155,8 @@ class Shell:
     async def _run(self, stream: StreamT[bytes]) -> None:
         settings = self.settings
         try:
-            async for batch in cast(Any, stream).noack_take(settings.batch_size, settings.batch_within):
+            async for batch in patches.batches(stream, settings.batch_size, settings.batch_within):
                 await self._handle(stream, batch)
-                del batch  # Faust waits for inputs never acknowledged to be forgotten, and would wait for this name
         except Exception as error:
             self._note(error)
             raise
@@ -198,39 +198,34 @@ class Shell:
         current: list[EventT[Any]] = []
         work: dict[int, _Work] = {}
         jumps: _Jumps = {}
-        skipped = 0
         for event in batch:
-            message = event.message
-            number, topic, offset = message.partition, message.topic, message.offset
-            if message.generation_id != generation:
+            run = cast(patches.Run, event.message)
+            number, topic, received = run.partition, run.topic, run.received
+            if run.generation_id != generation:
+                self._metrics.stale.inc(len(received))
+                cast(Any, self.app.consumer).forget(run)
                 continue
             one = work.get(number)
             if one is None:
                 partition = self._partitions.get(number)
                 if partition is None or partition.keeper is None:
-                    raise RuntimeError(f"{topic}/{number}: input {offset} of a partition that is not loaded")
+                    raise RuntimeError(f"{topic}/{number}: input {run.offset} of a partition that is not loaded")
                 one = work[number] = _Work(partition, partition.keeper, dict(partition.positions))
             current.append(event)
             expected = one.positions.get(topic, -1) + 1
-            if offset < expected:
-                skipped += 1
-                continue
-            if offset > expected:
-                jumps.setdefault((topic, number), []).append((expected, offset))
-            one.positions[topic] = offset
-            one.received.append(
-                Received(
-                    topic,
-                    number,
-                    offset,
-                    round(message.timestamp * 1000),
-                    message.key or b"",
-                    message.value or b"",
-                    _headers(message.headers),
-                )
-            )
-        self._metrics.skipped.inc(skipped)
-        self._metrics.stale.inc(len(batch) - len(current))
+            if received[0].offset < expected:
+                fresh = [each for each in received if each.offset >= expected]
+                self._metrics.skipped.inc(len(received) - len(fresh))
+                if not fresh:
+                    continue
+                received = fresh
+            if run.offset - expected + 1 != len(received):  # offsets only rise, so this is a jump, or several
+                for each in received:
+                    if each.offset > expected:
+                        jumps.setdefault((topic, number), []).append((expected, each.offset))
+                    expected = each.offset + 1
+            one.positions[topic] = run.offset
+            one.received += received
         return current, [one for one in work.values() if one.received], jumps
 
     def _commit(self, one: _Work, outgoing: list[Outgoing], changes: dict[bytes, bytes | None]) -> None:
@@ -283,13 +278,6 @@ class Shell:
 
 def _look(guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int]]]]) -> int:
     return sum(guard.check(topic, partition, jumps) for (topic, partition), jumps in several)
-
-
-def _headers(headers: Any) -> Headers:
-    if not headers:
-        return ()
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return tuple((name, value or b"") for name, value in pairs)
 
 
 class _Worker(faust.Worker):
