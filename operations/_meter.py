@@ -9,7 +9,10 @@ from schemas.records import Lifecycle, Status
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """The meter of a conversation: its profile, and the settings of reference operations-reading 1.2."""
+    """The meter of a conversation: its profile, and the settings of reference operations-reading 1.2.
+
+    Of an M-Bus meter: its own identification and channel, and all else of the gateway the conversation is with.
+    """
 
     device_id: str
     profile: Profile
@@ -38,6 +41,8 @@ class Device:
 
     device_id: str
     registered: bool
-    device_type: str = ""
+    device_type: str = ""  # empty: not known yet, as the device is still being registered
     lifecycle: Lifecycle = Lifecycle.NEW_IN_INVENTORY
     command: Callable[[str], Known | None] = _nothing  # what is known of a command by its correlation id
+    gateway_id: str | None = None  # of an M-Bus meter
+    channel: int | None = None

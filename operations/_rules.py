@@ -19,6 +19,12 @@ def electricity_meter(request: Any, device: Device) -> None:
         raise Rejected(f"{device.device_type} has no association of its own; ask its gateway", field="device_id")
 
 
+def mbus_meter(request: Any, device: Device) -> None:
+    """Only an M-Bus meter is read through a gateway (operations-reading 6.1, 6.2)."""
+    if device.device_type == ELECTRICITY:
+        raise Rejected(f"{ELECTRICITY} hangs on no gateway; this is asked of an M-Bus meter", field="device_id")
+
+
 def check_zone(time_zone: str, field: str = "time_zone") -> None:
     """Raises Rejected for what is not an IANA zone (operations-reading 4.1, Advice)."""
     try:

@@ -9,6 +9,7 @@ from operations._errors import MeterUnusable
 from operations._profile import ScalerUnit
 
 WATT_HOUR: Final = 30
+CUBIC_METRE, CORRECTED_CUBIC_METRE = 13, 14
 MILLIONTHS: Final = 6
 KILO: Final = 3
 LARGEST: Final = (1 << 63) - 1
@@ -54,6 +55,19 @@ def scaler_unit(data: Data, what: str) -> ScalerUnit:
 def kilowatt_hours(raw: int, scaling: ScalerUnit, what: str) -> Decimal:
     """raw x 10^scaler watt-hours, exact, in kWh. Raises MeterUnusable as `Millionths` does."""
     return Decimal(Millionths(scaling, what).of(raw)).scaleb(-MILLIONTHS)
+
+
+def cubic_metres(raw: int, scaling: ScalerUnit, what: str) -> Decimal:
+    """raw x 10^scaler m3, exact. Raises MeterUnusable for another unit, for what is finer than a millionth of a m3,
+    and for more than 63 bits of them: read records hold no other.
+    """
+    if scaling.unit not in (CUBIC_METRE, CORRECTED_CUBIC_METRE):
+        raise MeterUnusable(f"{what}: unit {scaling.unit} is not supported in a meter read, 13 or 14 (m3) is wanted")
+    value = Decimal(raw).scaleb(scaling.scaler)
+    millionths = value.scaleb(MILLIONTHS)
+    if millionths != millionths.to_integral_value() or not -LARGEST <= millionths <= LARGEST:
+        raise MeterUnusable(f"{what}: {raw} x 10^{scaling.scaler} m3 is no whole number of millionths in 63 bits")
+    return value
 
 
 class Millionths:

@@ -146,18 +146,34 @@ class Tick:
     at: int
     seed: int  # for jitter: decisions have no randomness of their own
     results_end: int  # read-committed end offset of job-results in this partition when the tick was made
+    messages_end: int = 0  # the same of device-messages
+
+
+@dataclass(frozen=True, slots=True)
+class Delegated:
+    """Whose command it is that a gateway carries out: of an M-Bus meter, a device of its own."""
+
+    device_id: str
+    number: int  # of that device's job
+    correlation_id: str  # of the command, as its caller has it
+    channel: int  # 1 to 4, of the gateway
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class JobCommand:
-    """One command of a job. `command` is the caller's record, byte for byte, single-object encoded."""
+    """One command of a job. `command` is the caller's record, byte for byte, single-object encoded.
+
+    `correlation_id` names it within the job and in what is told of the job; of a command that is `delegated` it is the
+    gateway's own name, as two devices may have commands of one correlation id.
+    """
 
     correlation_id: str
     operation: str
     attempt: int  # from 1; with `verify`: the one in doubt
     command: bytes
     verify: bool = False  # look whether an earlier attempt was carried out; never carry it out
+    delegated: Delegated | None = None
 
 
 @quick
@@ -239,6 +255,7 @@ class CommandEnded:
     result: bytes | None = None
     large_result: str | None = None
     facts: tuple[Fact, ...] = ()
+    device_id: str | None = None  # the M-Bus meter it is about, when it is not about the job's own device
 
 
 @quick
@@ -255,6 +272,45 @@ class JobEnded:
     counter_next: int  # first counter not used
     counter_floor: int | None  # what the meter said it expects, when it said so
     commands: tuple[CommandEnded, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DelegatedCommand:
+    """One command of an M-Bus meter's job. `command` is the caller's record, byte for byte."""
+
+    correlation_id: str
+    operation: str
+    attempt: int  # from 1
+    command: bytes
+    priority: int
+    received_at: int  # by the M-Bus meter: its age among the gateway's commands
+    expires_at: int | None = None
+    doubt: Fault | None = None  # an attempt may have been carried out: look for it only
+
+
+@dataclass(frozen=True, slots=True)
+class DelegatedJob:
+    """From an M-Bus meter to its gateway: a job to be carried out in the gateway's association.
+
+    The gateway gives each command back, once: with its end, or as not started when it was not begun by `answer_by`.
+    """
+
+    device_id: str  # the gateway: the key
+    mbus_device_id: str
+    number: int  # rises per M-Bus meter: a gateway knows a message again by it
+    channel: int
+    answer_by: int
+    commands: tuple[DelegatedCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DelegatedEnded:
+    """From a gateway to an M-Bus meter: what became of one command of its job."""
+
+    device_id: str  # the M-Bus meter: the key
+    gateway_id: str
+    number: int
+    command: CommandEnded
 
 
 class Notice(StrEnum):

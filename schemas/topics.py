@@ -2,7 +2,8 @@
 
 Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8). Topics of one `share`
 must have the same number of partitions, fixed at the first apply: Faust hands a worker equal partition numbers of all
-its inbox topics, and a derived record goes to the partition of its input.
+its inbox topics, and a derived record goes to the partition of its input; a message to another device alone goes to
+that of its receiver.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,13 @@ JOB_RESULTS: Final = _streams(
     "What became of a job: its beginning of a step that may not be repeated, and its end",
     ("meterlog.JobAttempting", "meterlog.JobEnded"),
     ("connectors/dlms",),
+    ("streams/device",),
+)
+DEVICE_MESSAGES: Final = _streams(
+    "device-messages",
+    "Between devices, each in the partition of its receiver: an M-Bus meter's job to its gateway, and the answers",
+    ("meterlog.DelegatedJob", "meterlog.DelegatedEnded"),
+    ("streams/device",),
     ("streams/device",),
 )
 TICKS: Final = _streams(
@@ -156,6 +164,7 @@ DEAD_LETTERS: Final = Topic(
 TOPICS: Final[tuple[Topic, ...]] = (
     COMMANDS,
     JOB_RESULTS,
+    DEVICE_MESSAGES,
     TICKS,
     DEVICE_EVENTS,
     DEVICES,
@@ -167,5 +176,5 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RESULTS_LARGE,
     DEAD_LETTERS,
 )
-DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, TICKS)
+DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, DEVICE_MESSAGES, TICKS)
 MAX_RESULT_BYTES: Final = 256 * 1024  # a larger result goes to RESULTS_LARGE and the response says so

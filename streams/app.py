@@ -8,6 +8,7 @@ METERLOG_STREAMS_OPERATION_SECONDS  an operation's time at most, whatever it dec
 METERLOG_STREAMS_CONNECT_SECONDS  a job's time besides its operations; 60
 METERLOG_STREAMS_GRACE_SECONDS  after a job's deadline, before it counts as lost; 30
 METERLOG_STREAMS_REFUSED_LIFECYCLES  states of life, with commas between, whose devices are sent nothing; none
+METERLOG_STREAMS_DELEGATION_SECONDS  a gateway begins an M-Bus meter's command within it, or gives it back; 600
 METERLOG_STREAMS_APPLICATION    consumer group, and stem of the transactional ids; meterlog-devices
 
 and what all roles share (`roles/settings.py`). The number of partitions is the broker's: `meterlog topics apply`
@@ -50,7 +51,8 @@ _ABOUT = {
     "refused": "Commands rejected without being remembered",
     "dead_lettered": "Records set aside",
     "accepted": "Commands accepted",
-    "dispatched": "Jobs dispatched",
+    "dispatched": "Jobs dispatched to workers",
+    "delegated": "Jobs of M-Bus meters given to their gateways",
     "decisions": "Decisions logged",
     "late": "Results and repeats that changed nothing",
 }
@@ -82,6 +84,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> StreamsSetting
             connect=int(1_000 * seconds("METERLOG_STREAMS_CONNECT_SECONDS", 60)),
             grace=int(1_000 * seconds("METERLOG_STREAMS_GRACE_SECONDS", 30)),
             refused_lifecycles=_lifecycles(environment, "METERLOG_STREAMS_REFUSED_LIFECYCLES"),
+            delegation=int(1_000 * seconds("METERLOG_STREAMS_DELEGATION_SECONDS", 600)),
         ),
         application=environment.get("METERLOG_STREAMS_APPLICATION") or APPLICATION,
     )
@@ -96,7 +99,7 @@ def _lifecycles(environment: Mapping[str, str], name: str) -> frozenset[Lifecycl
 
 
 def make_tick(_partition: int, now: int, seed: int, ends: Mapping[str, int]) -> bytes:
-    return encode(Tick(now, seed, ends[topics.JOB_RESULTS.name]))
+    return encode(Tick(now, seed, ends[topics.JOB_RESULTS.name], ends[topics.DEVICE_MESSAGES.name]))
 
 
 class Keepers(Collector):
@@ -151,7 +154,7 @@ def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:
         inbox=tuple(topic.name for topic in topics.DEVICE_INBOX),
         table=topics.DEVICES.name,
         ticks=topics.TICKS.name,
-        watched=(topics.JOB_RESULTS.name,),
+        watched=(topics.JOB_RESULTS.name, topics.DEVICE_MESSAGES.name),
         make_tick=make_tick,
         partitions=partitions,
         kafka=settings.role.kafka_config,

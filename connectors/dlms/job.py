@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
@@ -34,6 +34,7 @@ from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Set, 
 from schemas import codec
 from schemas.records import (
     CommandEnded,
+    Delegated,
     Ended,
     Fault,
     Job,
@@ -68,14 +69,15 @@ class Desk:
 
 @dataclass(slots=True)
 class Carried:
-    """What a job came to. `results` holds each result's Avro body by correlation id, not yet in `ended`; `operations`
-    the name of what was asked.
+    """What a job came to. `results` holds each result's Avro body by the command's name in the job, not yet in `ended`;
+    `operations` the name of what was asked.
     """
 
     ended: JobEnded
     reads: list[object] = field(default_factory=list)
     results: dict[str, bytes] = field(default_factory=dict)
     operations: dict[str, str] = field(default_factory=dict)
+    delegated: dict[str, Delegated] = field(default_factory=dict)  # commands of M-Bus meters
     sent: int = 0
     received: int = 0
 
@@ -86,6 +88,8 @@ class _Plan:
     request: Any
     command: codec.Command
     verify: bool
+    name: str  # of the command within the job
+    mbus: Delegated | None  # the M-Bus meter it is about
 
     def conversation(self, meter: Meter) -> Generator[Step, Any, _Told]:
         """The operation, or the look at what became of it."""
@@ -101,7 +105,7 @@ async def carry_out(job: Job, partition: int, desk: Desk) -> Carried:
 
 def not_started(job: Job, worker: str) -> JobEnded:
     """The end of a job that was given up before its first line."""
-    ended = tuple(CommandEnded(command.correlation_id, Ended.NOT_STARTED) for command in job.commands)
+    ended = tuple(_ended(command, Ended.NOT_STARTED) for command in job.commands)
     return JobEnded(job.device_id, job.number, worker, _now(), _now(), False, job.counter_from, None, ended)
 
 
@@ -139,9 +143,14 @@ class _Run:
         )
         sent, received = sum(link.sent for link in self._links), sum(link.received for link in self._links)
         operations = {command.correlation_id: command.operation for command in job.commands}
-        return Carried(record, self._reads, self._results, operations, sent, received)
+        owners = {each.correlation_id: each.delegated for each in job.commands if each.delegated is not None}
+        return Carried(record, self._reads, self._results, operations, owners, sent, received)
 
     async def _command(self, command: JobCommand) -> CommandEnded:
+        told = await self._end(command)
+        return replace(told, device_id=command.delegated.device_id) if command.delegated else told
+
+    async def _end(self, command: JobCommand) -> CommandEnded:
         correlation_id = command.correlation_id
         try:
             plan = self._plan(command)
@@ -185,10 +194,15 @@ class _Run:
         request = build_request(command.operation, decoded.request)
         registration = self._job.registration
         if registration is not None:
-            operation.check(meter_of(self._job.device_id, registration).profile)
+            operation.check(self._meter(registration, command.delegated).profile)
         elif operation.connects:
             raise Rejected("the device is not known", field="device_id", code=201, name="UNKNOWN_DEVICE")
-        return _Plan(operation, request, decoded, command.verify)
+        return _Plan(operation, request, decoded, command.verify, command.correlation_id, command.delegated)
+
+    def _meter(self, registration: Registration, mbus: Delegated | None) -> Meter:
+        """The meter of a conversation: an M-Bus meter is its gateway's channel under its own name."""
+        meter = meter_of(self._job.device_id, registration)
+        return meter if mbus is None else replace(meter, device_id=mbus.device_id, channel=mbus.channel)
 
     async def _converse(self, plan: _Plan) -> _Told:
         operation, registration = plan.operation, self._job.registration
@@ -200,7 +214,7 @@ class _Run:
         assert registration is not None
         session = await self._opened(registration)
         told = operation.repeatable
-        conversation = plan.conversation(meter_of(self._job.device_id, registration))
+        conversation = plan.conversation(self._meter(registration, plan.mbus))
 
         async def step(step: Step) -> Any:
             nonlocal told
@@ -227,8 +241,7 @@ class _Run:
         return await carry_out_local(step, self._desk.keys, self._desk.pool)
 
     async def _attempting(self, plan: _Plan) -> None:
-        correlation_id = plan.command.header.correlation_id
-        record = JobAttempting(self._job.device_id, self._job.number, correlation_id, _now())
+        record = JobAttempting(self._job.device_id, self._job.number, plan.name, _now())
         try:
             async with asyncio.timeout(max(0.0, self._deadline.left)):
                 await self._desk.attempting(record, self._partition)
@@ -238,13 +251,13 @@ class _Run:
     def _concluded(self, plan: _Plan, answer: _Told) -> CommandEnded:
         header, operation = plan.command.header, plan.operation
         if isinstance(answer, NotDone):
-            return CommandEnded(header.correlation_id, Ended.NOT_DONE, OperationError(answer.why).fault())
+            return CommandEnded(plan.name, Ended.NOT_DONE, OperationError(answer.why).fault())
         if isinstance(answer, CannotTell):
-            return CommandEnded(header.correlation_id, Ended.UNKNOWN, OperationError(answer.why).fault())
-        self._results[header.correlation_id] = codec.encode_result(operation.name, answer.result)
+            return CommandEnded(plan.name, Ended.UNKNOWN, OperationError(answer.why).fault())
+        self._results[plan.name] = codec.encode_result(operation.name, answer.result)
         if operation.reads is not None:
             self._reads.extend(operation.reads(header, answer.result, _now()))
-        return CommandEnded(header.correlation_id, Ended.SUCCESSFUL, facts=answer.facts)
+        return CommandEnded(plan.name, Ended.SUCCESSFUL, facts=answer.facts)
 
     def _failed(self, plan: _Plan, error: OperationError, *, written: bool) -> CommandEnded:
         answered = isinstance(error, MeterRefused | Rejected)
@@ -254,7 +267,7 @@ class _Run:
         else:
             ended = Ended.RETRIABLE if error.retriable else Ended.FAILED
         fault: Fault = error.fault()
-        return CommandEnded(plan.command.header.correlation_id, ended, fault)
+        return CommandEnded(plan.name, ended, fault)
 
     async def _opened(self, registration: Registration) -> Session:
         if self._session is not None:
@@ -322,6 +335,12 @@ class _Run:
             with_list_max=registration.with_list_max,
             seen=self._links.append,
         )
+
+
+def _ended(command: JobCommand, ended: Ended) -> CommandEnded:
+    return CommandEnded(
+        command.correlation_id, ended, device_id=command.delegated.device_id if command.delegated else None
+    )
 
 
 def _now() -> int:

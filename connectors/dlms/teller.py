@@ -81,7 +81,7 @@ class Teller:
         for command in ended.commands:
             result = carried.results.get(command.correlation_id)
             if result is not None:
-                command, room = await self._with_result(ended, command, carried.operations, result, room)
+                command, room = await self._with_result(carried, command, result, room)
             commands.append(command)
         ended = replace(ended, commands=tuple(commands))
         await self._to_streams(ended, partition, f"{ended.device_id}/{ended.number}/ended")
@@ -89,24 +89,28 @@ class Teller:
     async def _tell_read(self, ended: JobEnded, number: int, read: object) -> None:
         topic = _READS[type(read)]
         correlation_id: str = read.correlation_id  # type: ignore[attr-defined]
+        device_id: str = read.device_id  # type: ignore[attr-defined]  # of an M-Bus meter not the job's
         try:
-            identity = f"{correlation_id}/{ended.number}/read/{number}"
-            await self._deliver(topic, ended.device_id, read, identity, correlation_id)
+            identity = f"{device_id}/{correlation_id}/{ended.number}/read/{number}"
+            await self._deliver(topic, device_id, read, identity, correlation_id)
         except Undeliverable as reason:  # the result has it as well, and says so to who asked
             _log.error("read_not_delivered", topic=topic.name, reason=str(reason))
             self._metrics.untold.inc()
 
     async def _with_result(
-        self, ended: JobEnded, command: CommandEnded, operations: dict[str, str], result: bytes, room: int
+        self, carried: Carried, command: CommandEnded, result: bytes, room: int
     ) -> tuple[CommandEnded, int]:
         """The command with its result, or with the place where it lies; and the room left for others."""
         if len(result) <= min(MAX_RESULT_BYTES, room):
             return replace(command, result=result), room - len(result)
-        correlation_id = command.correlation_id
-        large = LargeResult(correlation_id, ended.device_id, operations[correlation_id], result)
-        identity = f"{correlation_id}/{ended.number}/result"
+        name, ended = command.correlation_id, carried.ended
+        mbus = carried.delegated.get(name)  # the result is that meter's, under the id its caller has
+        device_id = ended.device_id if mbus is None else mbus.device_id
+        correlation_id = name if mbus is None else mbus.correlation_id
+        large = LargeResult(correlation_id, device_id, carried.operations[name], result)
+        identity = f"{name}/{ended.number}/result"
         try:
-            place = await self._deliver(RESULTS_LARGE, ended.device_id, large, identity, correlation_id)
+            place = await self._deliver(RESULTS_LARGE, device_id, large, identity, correlation_id)
         except Undeliverable:
             reason = f"the result has {len(result)} bytes: more than any record takes"
             return replace(command, ended=Ended.FAILED, fault=OperationError(reason).fault()), room

@@ -21,7 +21,7 @@ from streams.device.events import (
 )
 from streams.device.limits import Limits
 from streams.device.outcome import settled
-from streams.device.possible import REGISTERS, inactive, registration_pending, unsupported
+from streams.device.possible import REGISTERS, inactive, no_room, registration_pending, unsupported
 from streams.device.state import Device, Pending, id_bytes, oldest, recall
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -147,12 +147,8 @@ def _asked(device: Device, message: CommandReceived, limits: Limits) -> Answer[o
 
 
 def _no_room(device: Device, message: CommandReceived, limits: Limits) -> Fault | None:
-    if len(device.queue) >= limits.queue_commands:
-        return faults.invalid("device_id", f"{len(device.queue)} commands wait at this device already")
     held = sum(len(pending.command) for pending in device.queue)
-    if held + len(message.record) > limits.queue_bytes:
-        return faults.invalid("device_id", f"the commands that wait at this device hold {held} bytes already")
-    return None
+    return no_room(len(device.queue), held, len(message.record), limits)
 
 
 def pending(message: CommandReceived, digest: bytes) -> Pending:

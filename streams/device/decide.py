@@ -5,6 +5,7 @@ arrive.
 from typing import assert_never
 
 from streams.device.accept import accept
+from streams.device.delegation import give_back, take
 from streams.device.events import (
     AttemptBegun,
     AttemptReported,
@@ -12,15 +13,18 @@ from streams.device.events import (
     CommandRefused,
     CommandRepeated,
     Event,
+    JobReceived,
+    JobRefused,
     Message,
     ResultReported,
+    ReturnReceived,
     TimePassed,
 )
 from streams.device.limits import Limits
 from streams.device.settle import pass_time, report
 from streams.device.state import Device
 
-_UNCHANGING = (CommandRefused, CommandRepeated)
+_UNCHANGING = (CommandRefused, CommandRepeated, JobRefused)
 
 
 def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
@@ -40,6 +44,10 @@ def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
             return report(device, message, limits)
         case TimePassed():
             return pass_time(device, message, limits)
+        case JobReceived():
+            return take(device, message, limits)
+        case ReturnReceived():
+            return give_back(device, message, limits)
         case _:
             assert_never(message)
 

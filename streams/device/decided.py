@@ -18,7 +18,7 @@ from streams.device.events import CancelNoted, Event
 from streams.device.evolve import evolve
 from streams.device.limits import Limits
 from streams.device.outcome import orphans, settled
-from streams.device.possible import inactive
+from streams.device.possible import gateway_of, inactive, is_mbus
 from streams.device.state import Device, Pending, id_bytes, recall
 
 
@@ -48,6 +48,8 @@ def view(device: Device) -> View:
         device_type=registration.device_type if registration is not None else "",
         lifecycle=device.lifecycle,
         command=partial(_known, device),
+        gateway_id=registration.gateway_id if registration is not None else None,
+        channel=registration.channel if registration is not None else None,
     )
 
 
@@ -66,11 +68,29 @@ def ask(device: Device, operation: str, request: object) -> Answer[object] | Fau
         answer = found.decide(request, view(device)) if found.decide is not None else None
         if answer is None and found.steps is None:
             return faults.not_told(f"{operation} gave no answer")
+        registration = device.registration
+        if registration is not None and found.connects and is_mbus(registration) and gateway_of(registration) is None:
+            return faults.no_gateway(device.device_id)
         return answer
     except OperationError as refused:
         return refused.fault()
     except Exception as error:  # an operation's mistake must not stop all devices of the partition, again and again
         return faults.not_told(f"{operation} failed to decide: {type(error).__name__}: {error}")
+
+
+def misfits(device: Device, so_far: Iterable[Event], at: int) -> list[Event]:
+    """What waited for the registration of its device, and is refused by its operation now that this has come: what
+    calls electricity meters, of an M-Bus meter.
+    """
+    for event in so_far:
+        device = evolve(device, event)
+    events: list[Event] = []
+    for waiting in device.queue:
+        if not carried_out_here(waiting.operation):
+            said = _asked_again(device, waiting)
+            if isinstance(said, Fault):
+                events.append(settled(waiting, Status.REJECTED, said, at))
+    return events
 
 
 def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> list[Event]:
@@ -97,16 +117,20 @@ def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> lis
 
 def when_due(device: Device, held: Pending, at: int) -> list[Event]:
     """The decision on a command whose time has come."""
-    try:
-        request = build_request(held.operation, decode_command(held.command).request)
-    except OperationError as refused:
-        return [settled(held, Status.REJECTED, refused.fault(), at)]
-    except Unreadable as error:
-        return [settled(held, Status.REJECTED, faults.invalid("request", f"unreadable: {error.reason}"), at)]
-    said = ask(device, held.operation, request)
+    said = _asked_again(device, held)
     if isinstance(said, Answer):
         return carried_out(device, held, said, at)
     return [settled(held, Status.REJECTED, said or faults.not_told(f"{held.operation} gave no answer"), at)]
+
+
+def _asked_again(device: Device, held: Pending) -> Answer[object] | Fault | None:
+    try:
+        request = build_request(held.operation, decode_command(held.command).request)
+    except OperationError as refused:
+        return refused.fault()
+    except Unreadable as error:
+        return faults.invalid("request", f"unreadable: {error.reason}")
+    return ask(device, held.operation, request)
 
 
 def carried_out(device: Device, held: Pending, answer: Answer[object], at: int) -> list[Event]:

@@ -3,6 +3,9 @@ then oldest.
 
 The index is a cache of the states: it is rebuilt from them, holds no truth, and forgets by stamp. A device that
 changed is put in anew (`update`), and what its older entries in the heaps say is passed over when it comes up.
+
+An M-Bus meter's job takes no slot: it goes to the gateway at once, whose own job waits for one, in the order of
+priority and age that its commands bring along.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +18,15 @@ from schemas._quick import quick
 from schemas.records import CommandHeader, Status
 from streams.device import faults
 from streams.device.decided import carried_out_here, may_be_decided
-from streams.device.events import CommandSettled, Event, JobDispatched
+from streams.device.events import Event, JobDispatched
+from streams.device.leases import NEVER as _NEVER
+from streams.device.leases import lease_end
+from streams.device.leases import seconds_of as _seconds
 from streams.device.limits import Limits
-from streams.device.outcome import orphans, settled
-from streams.device.possible import REGISTERS, inactive
+from streams.device.outcome import orphans, settled, settled_in
+from streams.device.possible import REGISTERS, gateway_of, inactive, is_mbus
 from streams.device.state import LAST_COUNTER, Device, Pending
 
-_NEVER: Final = 1 << 62
 _ORDINARY: Final = CommandHeader("", "", 0).priority
 _SLACK: Final = 1_024  # stale heap entries that are not worth a compaction
 
@@ -47,6 +52,7 @@ class Index:
         self._answering: list[_Ready] = []
         self._silent: list[_Ready] = []
         self._timed: list[_Timed] = []
+        self._delegating: dict[bytes, None] = {}  # in order: M-Bus meters with a job for their gateway
         self.flying = 0
         self.silent_flying = 0
 
@@ -54,11 +60,17 @@ class Index:
         return len(self._entries)
 
     @property
+    def open(self) -> bool:
+        """Whether a job could be given to anybody."""
+        return self.free > 0 or bool(self._delegating)
+
+    @property
     def free(self) -> int:
         return max(0, self._limits.slots - self.flying)
 
     def update(self, key: bytes, device: Device, now: int) -> None:
         """Take note of a device as it stands."""
+        self._delegating.pop(key, None)
         old = self._entries.pop(key, None)
         if old is not None and old.flying:
             self.flying -= 1
@@ -67,12 +79,15 @@ class Index:
             return
         self._stamp += 1
         silent = device.failures > 0
-        flying = device.flight is not None
+        out = device.flight is not None
+        flying = device.flight is not None and device.flight.gateway_id is None
         if flying:
             self.flying += 1
             self.silent_flying += silent
-        best, wake = (None, _wake_flying(device, self._limits)) if flying else _rank(device, now, self._limits)
-        if best is not None:
+        best, wake = (None, _wake_flying(device, self._limits)) if out else _rank(device, now, self._limits)
+        if best is not None and _delegates(device, now):
+            self._delegating[key] = None
+        elif best is not None:
             heap = self._silent if silent else self._answering
             heappush(heap, (*best, self._stamp, key))
             self._compact(heap)
@@ -95,7 +110,13 @@ class Index:
         return found
 
     def take(self) -> bytes | None:
-        """The device that gets the next slot; None when no slot is free or nobody is ready. It must be `update`d."""
+        """The device that gets the next job: an M-Bus meter at once, others while a slot is free; None when nobody is
+        ready. It must be `update`d.
+        """
+        if self._delegating:
+            key = next(iter(self._delegating))
+            del self._delegating[key]
+            return key
         if self.free < 1:
             return None
         heaps = [self._answering]
@@ -142,7 +163,7 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
     ]
     if events:
         events += orphans(device, events, device.registration, now)
-        gone = {event.correlation_id for event in events if isinstance(event, CommandSettled)}
+        gone = settled_in(events)
         queue = [held for held in device.queue if held.correlation_id not in gone]
     else:
         queue = list(device.queue)
@@ -151,8 +172,17 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
         return events
     # Looks come first: what they look for must not be changed by the others of this job.
     due.sort(key=lambda held: (held.doubt is None, -priority(held, now, limits), held.received_at))
+    registration = device.registration
+    gateway = gateway_of(registration) if registration is not None else None
+    if registration is not None and is_mbus(registration) and (through := [held for held in due if _connects(held)]):
+        if gateway is None:
+            fault = faults.no_gateway(device.device_id)
+            return events + [settled(held, Status.REJECTED, fault, now) for held in through]
+        due = through
+    else:
+        gateway = None
     commands = _together(due, limits)
-    frames = sum(_frames(held) for held in commands)
+    frames = sum(_frames(held) for held in commands) if gateway is None else 0
     frames += limits.association_frames if frames else 0
     if device.counter + frames - 1 > LAST_COUNTER:
         return events + [settled(held, Status.ERROR, faults.counters_used_up(), now) for held in commands]
@@ -161,9 +191,10 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
             number=device.jobs + 1,
             correlation_ids=tuple([held.correlation_id for held in commands]),
             dispatched_at=now,
-            deadline=now + limits.connect + 1_000 * sum(_seconds(held, limits) for held in commands),
+            deadline=now + _span(commands, limits) if gateway is None else now + limits.delegation,
             counter_from=device.counter,
             counter_to=device.counter + frames - 1,
+            gateway_id=gateway,
         )
     )
     return events
@@ -188,6 +219,22 @@ def priority(held: Pending, now: int, limits: Limits) -> int:
     if base >= _ORDINARY:
         return base
     return min(_ORDINARY, base + max(0, now - held.received_at) // limits.ageing_step)
+
+
+def _span(commands: list[Pending], limits: Limits) -> int:
+    return limits.connect + 1_000 * sum(_seconds(held, limits) for held in commands)
+
+
+def _connects(held: Pending) -> bool:
+    found = catalogue().get(held.operation)
+    return found is not None and found.connects
+
+
+def _delegates(device: Device, now: int) -> bool:
+    registration = device.registration
+    if registration is None or not is_mbus(registration):
+        return False
+    return any(held.not_before <= now and _connects(held) for held in device.queue)
 
 
 def _for_a_worker(device: Device, held: Pending) -> bool:
@@ -224,7 +271,7 @@ def _wake_flying(device: Device, limits: Limits) -> int:
     flight = device.flight
     if flight is None:
         return _NEVER
-    wake = flight.deadline + limits.grace
+    wake = lease_end(device, limits)
     for held in device.queue:
         if held.correlation_id in flight.correlation_ids:
             continue
@@ -259,11 +306,6 @@ def _together(due: list[Pending], limits: Limits) -> list[Pending]:
 def _alone(held: Pending, limits: Limits) -> bool:
     found = catalogue().get(held.operation)
     return found is None or found.alone or found.seconds > limits.seconds_a_job
-
-
-def _seconds(held: Pending, limits: Limits) -> int:
-    found = catalogue().get(held.operation)
-    return min(found.seconds, limits.operation_seconds) if found is not None else 0
 
 
 def _frames(held: Pending) -> int:

@@ -17,10 +17,12 @@ from schemas.records import CommandEnded, Ended, Fault, Status
 from streams.device.events import (
     AttemptDisproved,
     CommandDoubted,
+    CommandReturned,
     CommandSettled,
     Event,
+    Judged,
     ResultReported,
-    TimePassed,
+    ReturnReceived,
     VerifyPostponed,
 )
 from streams.device.limits import Limits
@@ -29,8 +31,8 @@ from streams.device.state import Pending
 
 
 def doubted(
-    held: Pending, fault: Fault, message: ResultReported | TimePassed, limits: Limits
-) -> CommandDoubted | CommandSettled:
+    held: Pending, fault: Fault, message: Judged, limits: Limits
+) -> CommandDoubted | CommandSettled | CommandReturned:
     """After an attempt of which nobody knows whether it was carried out."""
     attempts = held.attempts + 1
     not_before = message.at + back_off(held.correlation_id, 0, message.seed, limits)
@@ -39,7 +41,9 @@ def doubted(
     return CommandDoubted(held.correlation_id, not_before, attempts, fault)
 
 
-def looked(held: Pending, outcome: CommandEnded, message: ResultReported, limits: Limits) -> list[Event]:
+def looked(
+    held: Pending, outcome: CommandEnded, message: ResultReported | ReturnReceived, limits: Limits
+) -> list[Event]:
     """After a job that was to look for a command in doubt."""
     match outcome.ended:
         case Ended.SUCCESSFUL:
@@ -57,8 +61,8 @@ def looked(held: Pending, outcome: CommandEnded, message: ResultReported, limits
 
 
 def look_again(
-    held: Pending, fault: Fault | None, message: ResultReported | TimePassed, limits: Limits, *, tried: bool = True
-) -> VerifyPostponed | CommandSettled:
+    held: Pending, fault: Fault | None, message: Judged, limits: Limits, *, tried: bool = True
+) -> VerifyPostponed | CommandSettled | CommandReturned:
     """Another look, unless that was the last one or the next would come too late."""
     looks = held.looks + tried
     not_before = message.at + back_off(held.correlation_id, held.looks, message.seed, limits)

@@ -11,7 +11,12 @@ from typing import Any, Final
 from schemas._quick import quick
 from schemas.records import (
     CommandHeader,
+    Delegated,
+    DelegatedCommand,
+    DelegatedEnded,
+    DelegatedJob,
     DeviceRegistered,
+    Ended,
     Fault,
     JobAttempting,
     JobEnded,
@@ -72,7 +77,10 @@ class CommandRepeated:
 @quick
 @dataclass(frozen=True, slots=True)
 class JobDispatched:
-    """A worker was given the due commands, and invocation counters; below `counter_from`, `counter_to` means none."""
+    """A worker was given the due commands, and invocation counters; below `counter_from`, `counter_to` means none.
+
+    Of an M-Bus meter: its gateway was given them, and begins none after the deadline.
+    """
 
     number: int
     correlation_ids: tuple[str, ...]
@@ -80,6 +88,7 @@ class JobDispatched:
     deadline: int
     counter_from: int
     counter_to: int
+    gateway_id: str | None = None
 
 
 @quick
@@ -94,11 +103,14 @@ class AttemptBegun:
 @quick
 @dataclass(frozen=True, slots=True)
 class JobReported:
-    """The job in flight ended with a result. `unreached`: the meter was called and did not answer."""
+    """The job in flight ended with a result. `unreached`: the meter was called and did not answer. `remaining`: what
+    its gateway has not given back yet; the job is not over then.
+    """
 
     number: int
     unreached: bool
     at: int
+    remaining: tuple[str, ...] = ()
 
 
 @quick
@@ -200,6 +212,44 @@ class Snapshotted:
     state: bytes  # as the table holds it
 
 
+@dataclass(frozen=True, slots=True)
+class JobTaken:
+    """A job of an M-Bus meter: this gateway carries its commands out and gives each back, once."""
+
+    mbus_device_id: str
+    number: int
+    channel: int
+    answer_by: int
+    at: int
+    commands: tuple[DelegatedCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRefused:
+    """A job of an M-Bus meter for a gateway that nobody knows: given back whole. Changes nothing."""
+
+    mbus_device_id: str
+    number: int
+    correlation_ids: tuple[str, ...]
+    fault: Fault
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReturned:
+    """Given back to the M-Bus meter it belongs to, with what became of it. `react` takes the result, as of
+    CommandSettled.
+    """
+
+    correlation_id: str  # the name this gateway had for it
+    delegated: Delegated
+    operation: str
+    ended: Ended
+    fault: Fault | None
+    large_result: str | None
+    at: int
+
+
 Event = (
     CommandAccepted
     | CommandRefused
@@ -215,6 +265,9 @@ Event = (
     | CommandSettled
     | CancelNoted
     | CounterRaised
+    | JobTaken
+    | JobRefused
+    | CommandReturned
     | TimeZoneSet
     | DeviceRegistered
     | LifecycleSet
@@ -264,12 +317,31 @@ class ResultReported:
 @dataclass(frozen=True, slots=True)
 class TimePassed:
     """A tick, for a device whose time has come. `results_decided`: no result committed before the tick is left
-    undecided.
+    undecided; `messages_decided`: no message of another device.
     """
 
     at: int
     seed: int
     results_decided: bool
+    messages_decided: bool = True
 
 
-Message = CommandReceived | AttemptReported | ResultReported | TimePassed
+@dataclass(frozen=True, slots=True)
+class JobReceived:
+    """A gateway is asked by an M-Bus meter."""
+
+    job: DelegatedJob
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnReceived:
+    """An M-Bus meter is given a command back by its gateway."""
+
+    returned: DelegatedEnded
+    at: int
+    seed: int
+
+
+Judged = ResultReported | ReturnReceived | TimePassed  # what a command may be judged by; each has a time and a seed
+Message = CommandReceived | AttemptReported | ResultReported | TimePassed | JobReceived | ReturnReceived

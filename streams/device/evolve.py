@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, assert_never
 
 from schemas._quick import replace
-from schemas.records import DeviceRegistered, LifecycleSet, Status, TimeZoneSet
+from schemas.records import Delegated, DelegatedCommand, DeviceRegistered, LifecycleSet, Status, TimeZoneSet
 from streams.device.events import (
     UNVERSIONED,
     AttemptBegun,
@@ -15,16 +15,20 @@ from streams.device.events import (
     CommandPostponed,
     CommandRefused,
     CommandRepeated,
+    CommandReturned,
     CommandSettled,
     CounterRaised,
     DeviceEvents,
     Event,
     JobDispatched,
     JobLost,
+    JobRefused,
     JobReported,
+    JobTaken,
     Snapshotted,
     VerifyPostponed,
 )
+from streams.device.messages import own_name, serve
 from streams.device.snapshot import state_in
 from streams.device.state import Device, Flight, Pending, Settled, id_bytes, remember
 
@@ -69,6 +73,7 @@ def evolve(device: Device, event: Event) -> Device:
                 event.correlation_ids,
                 event.counter_from,
                 event.counter_to,
+                gateway_id=event.gateway_id,
             )
             counter = max(device.counter, event.counter_to + 1)
             return replace(device, jobs=event.number, flight=flight, counter=counter)
@@ -77,6 +82,8 @@ def evolve(device: Device, event: Event) -> Device:
                 return device
             attempting = (*device.flight.attempting, event.correlation_id)
             return replace(device, flight=replace(device.flight, attempting=attempting))
+        case JobReported(remaining=remaining) if remaining and device.flight is not None:
+            return replace(device, flight=replace(device.flight, correlation_ids=remaining))
         case JobReported():
             if not event.unreached:
                 return replace(device, flight=None, failures=0, unreachable_since=None)
@@ -105,6 +112,12 @@ def evolve(device: Device, event: Event) -> Device:
                 for held in device.queue
             )
             return replace(device, queue=queue)
+        case JobTaken():
+            taken = tuple([_taken(event, command) for command in event.commands])
+            return replace(device, queue=device.queue + taken, served=serve(device.served, event))
+        case CommandReturned():
+            queue = tuple([held for held in device.queue if held.correlation_id != event.correlation_id])
+            return replace(device, queue=queue)
         case CounterRaised():
             return replace(device, counter=max(device.counter, event.counter))
         case TimeZoneSet():
@@ -116,7 +129,7 @@ def evolve(device: Device, event: Event) -> Device:
             return replace(device, registration=event.registration, counter=counter)
         case LifecycleSet():
             return replace(device, lifecycle=event.lifecycle)
-        case CommandRefused() | CommandRepeated() | Snapshotted():  # a snapshot is `fold`'s to take
+        case CommandRefused() | CommandRepeated() | JobRefused() | Snapshotted():  # a snapshot is `fold`'s to take
             return device
         case _:
             assert_never(event)
@@ -140,6 +153,23 @@ def _pending(event: CommandAccepted) -> Pending:
         not_before=event.not_before,
         expires_at=event.expires_at,
         bypass_retry=event.bypass_retry,
+    )
+
+
+def _taken(event: JobTaken, command: DelegatedCommand) -> Pending:
+    whose = Delegated(event.mbus_device_id, event.number, command.correlation_id, event.channel)
+    return Pending(
+        correlation_id=own_name(whose),
+        operation=command.operation,
+        command=command.command,
+        digest=b"",
+        priority=command.priority,
+        created_at=event.at,
+        received_at=command.received_at,
+        expires_at=event.answer_by if command.expires_at is None else min(event.answer_by, command.expires_at),
+        attempts=command.attempt - (command.doubt is None),
+        doubt=command.doubt,
+        delegated=whose,
     )
 
 

@@ -22,6 +22,24 @@ def existing_device(device_id: str) -> Fault:
     return _fault(204, "EXISTING_DEVICE", f"device {device_id!r} exists already", "device_id")
 
 
+def no_gateway(device_id: str) -> Fault:
+    reason = f"M-Bus meter {device_id!r} has no gateway, or no channel on it; couple it first"
+    return _fault(220, "GATEWAY_DEVICE_NOT_SET_FOR_MBUS_DEVICE", reason, "device_id")
+
+
+def unknown_gateway(gateway_id: str) -> Fault:
+    return _fault(201, "UNKNOWN_DEVICE", f"there is no device {gateway_id!r}, the gateway", "gateway_id")
+
+
+def invalid_gateway(gateway_id: str, device_type: str) -> Fault:
+    reason = f"{gateway_id!r} is a {device_type}, not an electricity meter"
+    return _fault(221, "GATEWAY_DEVICE_INVALID_FOR_MBUS_DEVICE", reason, "gateway_id")
+
+
+def gateway_silent(gateway_id: str, number: int) -> Fault:
+    return _fault(233, "RESPONSE_TIMEOUT", f"gateway {gateway_id!r} gave nothing back of job {number} in time")
+
+
 def unknown_profile(protocol: str, version: str) -> Fault:
     name = "UNKNOWN_PROTOCOL_NAME_OR_VERSION_OR_VARIANT"
     return _fault(206, name, f"there is no profile of {protocol} {version}", "protocol_version")

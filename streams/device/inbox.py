@@ -10,10 +10,17 @@ from typing import Final
 from operations import catalogue
 from schemas import headers
 from schemas.codec import Unreadable, decode, decode_command, name_of, operation_of
-from schemas.records import Fault, JobAttempting, JobEnded, Tick
+from schemas.records import DelegatedEnded, DelegatedJob, Fault, JobAttempting, JobEnded, Tick
 from streams.device import faults
 from streams.device.accept import sane_time
-from streams.device.events import AttemptReported, CommandReceived, CommandRefused, ResultReported
+from streams.device.events import (
+    AttemptReported,
+    CommandReceived,
+    CommandRefused,
+    JobReceived,
+    ResultReported,
+    ReturnReceived,
+)
 from streams.device.limits import Limits
 from streams.keeper import Received
 
@@ -75,6 +82,21 @@ def read_result(received: Received, seed: int) -> AttemptReported | ResultReport
     if isinstance(record, JobAttempting):
         return AttemptReported(record)
     return ResultReported(record, received.timestamp, seed)
+
+
+def read_message(received: Received, seed: int) -> JobReceived | ReturnReceived | DeadLetter:
+    """A record of the topic `device-messages`."""
+    try:
+        record = decode(received.value)
+    except Unreadable as error:
+        return DeadLetter(error.reason)
+    if not isinstance(record, DelegatedJob | DelegatedEnded):
+        return DeadLetter(f"{type(record).__name__} is neither DelegatedJob nor DelegatedEnded")
+    if record.device_id.encode(errors="surrogatepass") != received.key:
+        return DeadLetter(f"device_id {record.device_id[:80]!r} is not the key of the record")
+    if isinstance(record, DelegatedJob):
+        return JobReceived(record, received.timestamp)
+    return ReturnReceived(record, received.timestamp, seed)
 
 
 def read_tick(received: Received) -> Tick | DeadLetter:

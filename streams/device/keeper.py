@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas._quick import replace
-from schemas.records import Job, Tick
-from schemas.topics import COMMANDS, JOB_RESULTS, TICKS
+from schemas.records import DelegatedEnded, DelegatedJob, Job, Tick
+from schemas.topics import COMMANDS, DEVICE_MESSAGES, JOB_RESULTS, TICKS
 from streams.device import faults, outbox
 from streams.device.decide import changes, decide
 from streams.device.dispatch import Index, dispatch
@@ -25,19 +25,20 @@ from streams.device.events import (
     Event,
     JobDispatched,
     Message,
+    ReturnReceived,
     TimePassed,
 )
 from streams.device.evolve import evolve, fold
-from streams.device.inbox import DeadLetter, Refusal, read_command, read_result, read_tick
+from streams.device.inbox import DeadLetter, Refusal, read_command, read_message, read_result, read_tick
 from streams.device.limits import Limits
-from streams.device.react import react
+from streams.device.react import Told, react
 from streams.device.snapshot import with_state
 from streams.device.state import Device, is_idle
 from streams.device.wire import decode_device, encode_device
 from streams.keeper import Outgoing, Received
 
 _CACHED: Final = 20_000  # decoded idle devices kept, to spare decoding those that are asked often
-_RESULTS: Final = struct.Struct(">q")
+_END: Final = struct.Struct(">q")
 _RESERVED: Final = b"\x00"  # no device identification begins with it
 
 
@@ -50,13 +51,19 @@ class Counts:
     dead_lettered: int = 0
     accepted: int = 0
     dispatched: int = 0
+    delegated: int = 0
     decisions: int = 0
     late: int = 0
 
 
-def results_key(partition: int) -> bytes:
-    """Where the partition keeps the end of what it has decided of `job-results`: leases are judged by it."""
-    return _RESERVED + b"results/%d" % partition
+_ANSWERS: Final = {JOB_RESULTS.name: b"results/%d", DEVICE_MESSAGES.name: b"messages/%d"}
+
+
+def end_key(topic: str, partition: int) -> bytes:
+    """Where the partition keeps the end of what it has decided of `job-results` or `device-messages`: leases are
+    judged by it.
+    """
+    return _RESERVED + _ANSWERS[topic] % partition
 
 
 def is_device_key(key: bytes) -> bool:
@@ -94,9 +101,11 @@ class Partition:
         self._tick = Tick(0, 0, 0)
         self._ticked = False
         self._traces: dict[str, bytes] = {}
-        end = values.get(results_key(partition))
-        self._results_end: int = _RESULTS.unpack(end)[0] if end is not None else 0  # offset after the last decided
-        self._results_moved = False
+        self._ends: dict[str, int] = {}  # {topic of answers: offset after the last decided}
+        self._moved: set[str] = set()
+        for topic in _ANSWERS:
+            end = values.get(end_key(topic, partition))
+            self._ends[topic] = _END.unpack(end)[0] if end is not None else 0
         for key, value in values.items():
             if is_device_key(key) and not is_idle(value):
                 device = self._devices[key] = decode_device(value)
@@ -121,6 +130,8 @@ class Partition:
             self._receive_command(received)
         elif topic == JOB_RESULTS.name:
             self._receive_result(received)
+        elif topic == DEVICE_MESSAGES.name:
+            self._receive_message(received)
         elif topic == TICKS.name:
             tick = read_tick(received)
             if isinstance(tick, DeadLetter):
@@ -163,7 +174,7 @@ class Partition:
             self._set_aside(received, message.reason)
 
     def _receive_result(self, received: Received) -> None:
-        self._results_end, self._results_moved = received.offset + 1, True
+        self._answered(received)
         message = read_result(received, self._tick.seed)
         if isinstance(message, DeadLetter):
             self._set_aside(received, message.reason)
@@ -172,6 +183,23 @@ class Partition:
         else:
             cause = f"{received.topic}@{received.offset}"
             self._decide(received.key, message, cause, received.timestamp, outbox.traceparent_of(received))
+
+    def _receive_message(self, received: Received) -> None:
+        self._answered(received)
+        message = read_message(received, self._tick.seed)
+        if isinstance(message, DeadLetter):
+            self._set_aside(received, message.reason)
+        elif self._partition_of(received.key) != self.partition:
+            self._set_aside(received, f"a message to a device of partition {self._partition_of(received.key)}")
+        elif isinstance(message, ReturnReceived) and self.device(received.key) is None:
+            self._set_aside(received, "an answer to a device that nobody knows")
+        else:
+            cause = f"{received.topic}@{received.offset}"
+            self._decide(received.key, message, cause, received.timestamp, outbox.traceparent_of(received))
+
+    def _answered(self, received: Received) -> None:
+        self._ends[received.topic] = received.offset + 1
+        self._moved.add(received.topic)
 
     def _refuse(self, received: Received, device_id: str, refused: CommandRefused) -> None:
         self._apply(
@@ -223,7 +251,7 @@ class Partition:
         for event in events:
             after = evolve(after, event)
             for record in react(after, event, message):
-                self._out.append(outbox.told(key, record, at, self._trace(event, record) or trace))
+                self._out.append(self._outgoing(key, record, at, self._trace(event, record) or trace))
             self._count(event)
         if version:
             self._devices[key] = replace(
@@ -233,11 +261,16 @@ class Partition:
             )
             self._changed[key] = None
 
+    def _outgoing(self, key: bytes, record: Told, at: int, trace: bytes | None) -> Outgoing:
+        if isinstance(record, DelegatedJob | DelegatedEnded):
+            return outbox.said(key, record, self._partition_of(record.device_id.encode()), at, trace)
+        return outbox.told(key, record, at, trace)
+
     def _trace(self, event: Event, record: object) -> bytes | None:
         """The trace a job belongs to: of its first command that came with one. Kept in memory only: tracing may lose,
         state may not.
         """
-        if not self._traces or not isinstance(event, JobDispatched) or not isinstance(record, Job):
+        if not self._traces or not isinstance(event, JobDispatched) or not isinstance(record, Job | DelegatedJob):
             return None
         found = [self._traces.pop(name) for name in event.correlation_ids if name in self._traces]
         return found[0] if found else None
@@ -246,7 +279,10 @@ class Partition:
         if isinstance(event, CommandAccepted):
             self.counts.accepted += 1
         elif isinstance(event, JobDispatched):
-            self.counts.dispatched += 1
+            if event.gateway_id is None:
+                self.counts.dispatched += 1
+            else:
+                self.counts.delegated += 1
         elif isinstance(event, CommandRefused):
             self.counts.refused += 1
 
@@ -260,19 +296,24 @@ class Partition:
         if self._ticked:
             self._ticked = False
             self._pass_time(now)
-        if now and self.index.free:
+        if now and self.index.open:
             self._dispatch(now)
         values: dict[bytes, bytes | None] = {key: encode_device(self._devices[key]) for key in self._changed}
-        if self._results_moved:
-            values[results_key(self.partition)] = _RESULTS.pack(self._results_end)
-            self._results_moved = False
+        for topic in sorted(self._moved):
+            values[end_key(topic, self.partition)] = _END.pack(self._ends[topic])
+        self._moved.clear()
         records, self._out = self._out, []
         self._forget()
         return records, values
 
     def _pass_time(self, now: int) -> None:
         tick = self._tick
-        message = TimePassed(now, tick.seed, results_decided=self._results_end >= tick.results_end)
+        message = TimePassed(
+            now,
+            tick.seed,
+            results_decided=self._ends[JOB_RESULTS.name] >= tick.results_end,
+            messages_decided=self._ends[DEVICE_MESSAGES.name] >= tick.messages_end,
+        )
         for key in self.index.due(now):
             self._decide(key, message, "tick", now)
             self.index.update(key, self._devices[key], now)

@@ -1,4 +1,5 @@
-"""What is sent: records in bytes with their Kafka headers, each to the partition of its input.
+"""What is sent: records in bytes with their Kafka headers, each to the partition of its input, but messages to that
+of their receiver.
 
 The headers are those of `schemas/headers.py`, put together here from parts that are encoded once: seven records leave
 for each command, and their headers would otherwise cost more than its decision.
@@ -9,9 +10,9 @@ from functools import lru_cache
 from typing import Final
 
 from schemas import codec, headers, topics
-from schemas.records import Job, Notification
+from schemas.records import DelegatedJob, Job, Notification
 from streams.device.events import DeviceEvents
-from streams.device.react import Told
+from streams.device.react import Response, Said
 from streams.device.wire import encode_events
 from streams.keeper import Headers, Outgoing, Received
 
@@ -35,7 +36,21 @@ def logged(key: bytes, decision: DeviceEvents, partition: int, traceparent: byte
     return Outgoing(topics.DEVICE_EVENTS.name, key, encode_events(decision), _with(head, decision.at, traceparent))
 
 
-def told(key: bytes, record: Told, at: int, traceparent: bytes | None) -> Outgoing:
+def said(key: bytes, record: Said, partition: int, at: int, traceparent: bytes | None) -> Outgoing:
+    """A message from the device `key` to another, in the partition of that one. Its CloudEvents id names the job, and
+    of an answer the command.
+    """
+    if isinstance(record, DelegatedJob):
+        kind, ident = "meterlog.DelegatedJob", f"{record.mbus_device_id}/{record.number}"
+    else:
+        kind, ident = "meterlog.DelegatedEnded", f"{record.device_id}/{record.number}/{record.command.correlation_id}"
+    receiver = record.device_id.encode()
+    head = (*_HEAD, _type(kind), ("ce_id", ident.encode()), ("ce_subject", key))
+    value = codec.encode(record)
+    return Outgoing(topics.DEVICE_MESSAGES.name, receiver, value, _with(head, at, traceparent), partition)
+
+
+def told(key: bytes, record: Job | Response | Notification, at: int, traceparent: bytes | None) -> Outgoing:
     """A job, a response or a notification."""
     if isinstance(record, Job):
         head = (*_HEAD, _type("meterlog.Job"), ("ce_id", key + b"/%d" % record.number), ("ce_subject", key))

@@ -8,12 +8,21 @@ somebody has seen that it was, and Unknown. Whatever else would end it then, an 
 from collections.abc import Iterable
 from zlib import crc32
 
-from schemas.records import Fault, Registration, Status
+from schemas.records import Ended, Fault, Registration, Status
 from streams.device import faults
-from streams.device.events import CommandPostponed, CommandSettled, Event, ResultReported, TimePassed
+from streams.device.events import CommandPostponed, CommandReturned, CommandSettled, Event, Judged
 from streams.device.limits import Limits
 from streams.device.possible import REGISTERS, unsupported
 from streams.device.state import Device, Pending
+
+_RETURNED = {  # how a gateway tells an outcome of its own judgement to the M-Bus meter
+    Status.SUCCESSFUL: Ended.SUCCESSFUL,
+    Status.ERROR: Ended.FAILED,
+    Status.REJECTED: Ended.FAILED,
+    Status.UNKNOWN: Ended.UNKNOWN,
+    Status.EXPIRED: Ended.NOT_STARTED,
+    Status.CANCELLED: Ended.NOT_STARTED,
+}
 
 
 def settled(
@@ -25,8 +34,12 @@ def settled(
     attempts: int | None = None,
     large_result: str | None = None,
     result: bytes | None = None,
-) -> CommandSettled:
-    """The outcome of an accepted command: as given, or Unknown with the fault that brought the doubt."""
+) -> CommandSettled | CommandReturned:
+    """The outcome of an accepted command: as given, or Unknown with the fault that brought the doubt. One that is
+    carried out for an M-Bus meter is given back: that is who settles it.
+    """
+    if held.delegated is not None:
+        return returned(held, _RETURNED[status], fault, at, large_result)
     if held.doubt is not None and status is not Status.SUCCESSFUL:
         status, fault = Status.UNKNOWN, faults.unverified(held.doubt, fault)
     return CommandSettled(
@@ -45,12 +58,21 @@ def settled(
 
 
 def settled_in(events: Iterable[Event]) -> set[str]:
-    return {event.correlation_id for event in events if isinstance(event, CommandSettled)}
+    """The commands that leave the queue by these events."""
+    return {event.correlation_id for event in events if isinstance(event, CommandSettled | CommandReturned)}
+
+
+def returned(
+    held: Pending, ended: Ended, fault: Fault | None, at: int, large_result: str | None = None
+) -> CommandReturned:
+    """Back to the M-Bus meter whose command it is: that one says whether and when again."""
+    assert held.delegated is not None
+    return CommandReturned(held.correlation_id, held.delegated, held.operation, ended, fault, large_result, at)
 
 
 def again(
-    held: Pending, fault: Fault | None, message: ResultReported | TimePassed, limits: Limits, *, tried: bool = True
-) -> CommandPostponed | CommandSettled:
+    held: Pending, fault: Fault | None, message: Judged, limits: Limits, *, tried: bool = True
+) -> CommandPostponed | CommandSettled | CommandReturned:
     """Back in the queue for another attempt, unless that was the last one, another is not wanted, or too late.
 
     A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it.

@@ -5,6 +5,7 @@ from typing import Final
 from operations import catalogue
 from operations._errors import Rejected
 from operations._profile import Profile, profile
+from operations._rules import ELECTRICITY
 from schemas.records import Fault, Registration
 from streams.device import faults
 from streams.device.limits import Limits
@@ -21,9 +22,11 @@ def profile_of(registration: Registration) -> Profile | None:
 
 
 def unsupported(registration: Registration, operation: str) -> Fault | None:
-    """The object of `operation` that the device's profile does not have."""
+    """The object of `operation` that the device's profile does not have. What is asked of an M-Bus meter, its gateway
+    must have.
+    """
     found = catalogue().get(operation)
-    if found is None or operation == REGISTERS:
+    if found is None or operation == REGISTERS or (is_mbus(registration) and found.connects):
         return None
     resolved = profile_of(registration)
     if resolved is None:
@@ -44,6 +47,25 @@ def inactive(device: Device, operation: str, limits: Limits) -> Fault | None:
         return None
     found = catalogue().get(operation)
     return None if found is not None and found.in_any_lifecycle else faults.inactive(device.lifecycle)
+
+
+def is_mbus(registration: Registration) -> bool:
+    """Whether the device hangs on a gateway and has no association of its own."""
+    return registration.device_type != ELECTRICITY
+
+
+def gateway_of(registration: Registration) -> str | None:
+    """Who carries out what an M-Bus meter is asked; None for an electricity meter, and for one that is not coupled."""
+    return registration.gateway_id if is_mbus(registration) and registration.channel is not None else None
+
+
+def no_room(waiting: int, held: int, more: int, limits: Limits) -> Fault | None:
+    """Why a command of `more` bytes finds no place besides those that wait, `held` bytes of them."""
+    if waiting >= limits.queue_commands:
+        return faults.invalid("device_id", f"{waiting} commands wait at this device already")
+    if held + more > limits.queue_bytes:
+        return faults.invalid("device_id", f"the commands that wait at this device hold {held} bytes already")
+    return None
 
 
 def registration_pending(device: Device) -> bool:

@@ -1,19 +1,35 @@
-"""What the world is told of an event: jobs to the workers, responses and notifications to the callers."""
+"""What the world is told of an event: jobs to the workers, responses and notifications to the callers, and to other
+devices what crosses between an M-Bus meter and its gateway.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas._quick import quick
-from schemas.records import Job, JobCommand, Notice, Notification, ResponseHeader, Status
+from schemas.records import (
+    CommandEnded,
+    DelegatedEnded,
+    DelegatedJob,
+    Job,
+    JobCommand,
+    Notice,
+    Notification,
+    ResponseHeader,
+    Status,
+)
+from streams.device import messages
 from streams.device.events import (
     CommandAccepted,
     CommandRefused,
     CommandRepeated,
+    CommandReturned,
     CommandSettled,
     Event,
     JobDispatched,
+    JobRefused,
     Message,
     ResultReported,
+    ReturnReceived,
 )
 from streams.device.state import Device, Pending
 
@@ -27,7 +43,8 @@ class Response:
     result: bytes | None = None
 
 
-Told = Job | Response | Notification
+Said = DelegatedJob | DelegatedEnded
+Told = Job | Response | Notification | Said
 
 
 def react(device: Device, event: Event, message: Message | None) -> Iterator[Told]:
@@ -37,8 +54,15 @@ def react(device: Device, event: Event, message: Message | None) -> Iterator[Tol
     match event:
         case CommandAccepted():
             yield _received(device.device_id, event.correlation_id, event.operation, event.received_at)
-        case JobDispatched():
+        case JobDispatched(gateway_id=None):
             yield _job(device, event)
+        case JobDispatched():
+            if device.flight is not None and device.registration is not None:
+                yield messages.asked(device, device.flight, device.registration)
+        case CommandReturned():
+            yield messages.answer(device.device_id, event, _outcome(event, message))
+        case JobRefused():
+            yield from messages.refusals(device.device_id, event)
         case CommandSettled():
             header = ResponseHeader(
                 correlation_id=event.correlation_id,
@@ -106,17 +130,24 @@ def _job_command(held: Pending) -> JobCommand:
     """While it is in doubt whether it was carried out, the worker may only look."""
     verify = held.doubt is not None
     attempt = held.attempts if verify else held.attempts + 1
-    return JobCommand(held.correlation_id, held.operation, attempt, held.command, verify)
+    return JobCommand(held.correlation_id, held.operation, attempt, held.command, verify, held.delegated)
 
 
 def _result(event: CommandSettled, message: Message | None) -> bytes | None:
     if event.result is not None:
         return event.result
-    if event.status is Status.SUCCESSFUL and isinstance(message, ResultReported):
-        for outcome in message.ended.commands:
-            if outcome.correlation_id == event.correlation_id:
-                return outcome.result
-    return None
+    outcome = _outcome(event, message) if event.status is Status.SUCCESSFUL else None
+    return outcome.result if outcome is not None else None
+
+
+def _outcome(event: CommandSettled | CommandReturned, message: Message | None) -> CommandEnded | None:
+    """What the message that was decided says of the command itself."""
+    told: tuple[CommandEnded, ...] = ()
+    if isinstance(message, ResultReported):
+        told = message.ended.commands
+    elif isinstance(message, ReturnReceived):
+        told = (message.returned.command,)
+    return next((outcome for outcome in told if outcome.correlation_id == event.correlation_id), None)
 
 
 def _received(device_id: str, correlation_id: str, operation: str, at: int) -> Notification:

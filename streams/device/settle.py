@@ -5,22 +5,24 @@ A command that may not be repeated and whose answer was lost is in doubt: its ne
 (`doubt`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from operations import catalogue
 from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Status, TimeZoneSet
 from streams.device import doubt, faults
-from streams.device.decided import due
+from streams.device.decided import due, misfits
 from streams.device.events import (
     CounterRaised,
     Event,
     JobLost,
     JobReported,
     ResultReported,
+    ReturnReceived,
     TimePassed,
 )
+from streams.device.leases import lease_end, repeatable
 from streams.device.limits import Limits
-from streams.device.outcome import again, orphans, settled, settled_in
+from streams.device.outcome import again, orphans, returned, settled, settled_in
 from streams.device.possible import REGISTERS
 from streams.device.state import LAST_COUNTER, Device, Pending
 
@@ -41,27 +43,39 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     events += _learnt(device, ended, registration)
     for held in flying:
         outcome = outcomes.get(held.correlation_id) or CommandEnded(held.correlation_id, Ended.NOT_STARTED)
-        if held.doubt is not None:
+        if held.delegated is not None:
+            begun = outcome.ended is Ended.NOT_STARTED and held.correlation_id in flight.attempting
+            how = Ended.UNKNOWN if begun else outcome.ended
+            events.append(returned(held, how, outcome.fault, message.at, outcome.large_result))
+        elif held.doubt is not None:
             events += doubt.looked(held, outcome, message, limits)
         elif outcome.ended is Ended.NOT_STARTED and held.correlation_id in flight.attempting:
             events.append(doubt.doubted(held, faults.not_told("it was begun, and its end not told"), message, limits))
         else:
-            events.append(_ended(held, outcome, message, limits, registration))
+            events.append(ended_as(held, outcome, message, limits, registration))
     known = device.registration or (registration.registration if registration is not None else None)
-    return events + orphans(device, events, known, message.at)
+    events += orphans(device, events, known, message.at)
+    return events + misfits(device, events, message.at) if registration is not None else events
 
 
 def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event]:
     """What follows from time alone: a lease that ran out, commands that expired."""
     events: list[Event] = []
     flight = device.flight
-    if flight is not None and message.results_decided and flight.deadline + limits.grace <= message.at:
+    gateway = flight.gateway_id if flight is not None else None
+    decided = message.results_decided if gateway is None else message.messages_decided
+    if flight is not None and decided and lease_end(device, limits) <= message.at:
         events.append(JobLost(flight.number, message.at))
-        fault = faults.no_result(flight.number)
+        fault = faults.no_result(flight.number) if gateway is None else faults.gateway_silent(gateway, flight.number)
         for held in device.queue:
-            if held.correlation_id in flight.correlation_ids and held.doubt is not None:
+            begun = held.correlation_id in flight.attempting
+            if gateway is not None:  # it does not say what it begins
+                begun = held.correlation_id in flight.correlation_ids and not repeatable(held)
+            if held.delegated is not None and held.correlation_id in flight.correlation_ids:
+                events.append(returned(held, Ended.UNKNOWN if begun else Ended.RETRIABLE, fault, message.at))
+            elif held.correlation_id in flight.correlation_ids and held.doubt is not None:
                 events.append(doubt.look_again(held, fault, message, limits))
-            elif held.correlation_id in flight.attempting:
+            elif begun:
                 events.append(doubt.doubted(held, fault, message, limits))
             elif held.correlation_id in flight.correlation_ids:
                 events.append(again(held, fault, message, limits))
@@ -102,26 +116,36 @@ def _registration(device: Device, ended: JobEnded) -> DeviceRegistered | None:
     return None
 
 
-def _learnt(device: Device, ended: JobEnded, registered: DeviceRegistered | None) -> list[Event]:
+def taught(device: Device, outcomes: Iterable[CommandEnded], registered: DeviceRegistered | None = None) -> list[Event]:
+    """What outcomes say of this device; what one says of an M-Bus meter is for that one to learn."""
     events: list[Event] = []
-    if registered is not None:
-        events.append(registered)
     registration = registered.registration if registered is not None else device.registration
     zone = registration.time_zone if registration is not None else None
-    for outcome in ended.commands:
-        for fact in outcome.facts:
+    for outcome in outcomes:
+        for fact in outcome.facts if outcome.device_id is None else ():
             if isinstance(fact, TimeZoneSet) and registration is not None and fact.time_zone != zone:
                 events.append(fact)
                 zone = fact.time_zone
+    return events
+
+
+def _learnt(device: Device, ended: JobEnded, registered: DeviceRegistered | None) -> list[Event]:
+    events: list[Event] = [] if registered is None else [registered]
+    events += taught(device, ended.commands, registered)
     floor = min(max(ended.counter_floor or 0, ended.counter_next), LAST_COUNTER + 1)
     if floor > device.counter:
         events.append(CounterRaised(floor))
     return events
 
 
-def _ended(
-    held: Pending, outcome: CommandEnded, message: ResultReported, limits: Limits, registered: DeviceRegistered | None
+def ended_as(
+    held: Pending,
+    outcome: CommandEnded,
+    message: ResultReported | ReturnReceived,
+    limits: Limits,
+    registered: DeviceRegistered | None = None,
 ) -> Event:
+    """What follows for a command from its end in a job."""
     at = message.at
     match outcome.ended:
         case Ended.SUCCESSFUL:

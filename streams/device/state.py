@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas._quick import quick
-from schemas.records import Fault, Lifecycle, Registration, Status
+from schemas.records import Delegated, Fault, Lifecycle, Registration, Status
 
 SETTLED_KEPT: Final = 64  # a caller repeating itself later than this is told so
 FIRST_COUNTER: Final = 1
@@ -40,6 +40,7 @@ class Pending:
     doubt: Fault | None = None  # an attempt may have been carried out, its answer was lost: now it is only looked for
     looks: int = 0  # jobs that were to look and could not
     cancelled_by: str | None = None  # the Cancel that came while a worker had it
+    delegated: Delegated | None = None  # whose it is, when this gateway carries it out for an M-Bus meter
 
 
 @quick
@@ -54,6 +55,16 @@ class Flight:
     counter_from: int
     counter_to: int
     attempting: tuple[str, ...] = ()  # commands whose step that may not be repeated has begun
+    gateway_id: str | None = None  # who carries it out for an M-Bus meter; None: a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An M-Bus meter this gateway works for."""
+
+    device_id: str
+    number: int  # of the last job taken from it: none is taken twice
+    channel: int
 
 
 @quick
@@ -73,6 +84,7 @@ class Device:
     failures: int = 0  # jobs in a row that did not reach the meter
     unreachable_since: int | None = None
     lifecycle: Lifecycle = Lifecycle.NEW_IN_INVENTORY
+    served: tuple[Served, ...] = ()  # of a gateway: the last 16, the latest last
 
 
 @quick

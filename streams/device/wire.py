@@ -8,7 +8,7 @@ from streams.device.events import DeviceEvents
 from streams.device.state import Device
 
 codec.bind("meterlog.DeviceState", Device)
-for _part in (state.Flight, state.Pending):
+for _part in (state.Flight, state.Pending, state.Served):
     codec.bind(f"meterlog.{_part.__name__}", _part)
 for _event in (
     events.DeviceEvents,
@@ -27,6 +27,9 @@ for _event in (
     events.CancelNoted,
     events.CounterRaised,
     events.Snapshotted,
+    events.JobTaken,
+    events.JobRefused,
+    events.CommandReturned,
 ):
     codec.bind(f"meterlog.{_event.__name__}", _event)
 

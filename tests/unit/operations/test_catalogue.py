@@ -16,6 +16,7 @@ from operations._profile import Profile, profiles
 from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Now, Set, Steps, Verifying
 from operations.synchronize_time import Request, Result
 
+OF_MBUS_METERS = {"GetActualMeterReadsGas"}
 OPERATIONS = list(catalogue().values())
 each_operation = pytest.mark.parametrize("each", OPERATIONS, ids=lambda each: each.name)
 
@@ -26,6 +27,7 @@ def test_the_operations_there_are() -> None:
         "AddDevice",
         "ClearAlarmRegister",
         "GetActualMeterReads",
+        "GetActualMeterReadsGas",
         "GetPeriodicMeterReads",
         "GetSpecificAttributeValue",
         "ReadAlarmRegister",
@@ -86,12 +88,17 @@ def test_is_carried_out_by_steps_or_decided_without_a_meter(each: Operation) -> 
 
 
 @each_operation
-def test_what_calls_a_meter_is_for_electricity_meters(each: Operation) -> None:
+def test_what_calls_a_meter_is_for_electricity_meters_or_for_those_on_a_gateway(each: Operation) -> None:
+    electricity = Device("E" * 17, registered=True, device_type="SMART_METER_E")
+    gas = Device("G" * 17, registered=True, device_type="SMART_METER_G", gateway_id="E" * 17, channel=1)
     if each.connects:
         assert each.decide is not None
-        each.decide(None, Device("E" * 17, registered=True, device_type="SMART_METER_E"))
-        with pytest.raises(Rejected, match="ask its gateway"):
-            each.decide(None, Device("G" * 17, registered=True, device_type="SMART_METER_G"))
+        own, other, reason = (electricity, gas, "ask its gateway")
+        if each.name in OF_MBUS_METERS:
+            own, other, reason = (gas, electricity, "asked of an M-Bus meter")
+        each.decide(None, own)
+        with pytest.raises(Rejected, match=reason):
+            each.decide(None, other)
 
 
 def test_a_name_is_taken_once() -> None:

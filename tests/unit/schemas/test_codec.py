@@ -209,5 +209,5 @@ def zigzag(number: int) -> bytes:
 
 
 def test_zigzag_is_right() -> None:
-    record: Any = codec.decode(header_of("meterlog.Tick") + zigzag(-1) + zigzag(300) + zigzag(1 << 62))
-    assert record == Tick(-1, 300, 1 << 62)
+    record: Any = codec.decode(header_of("meterlog.Tick") + zigzag(-1) + zigzag(300) + zigzag(1 << 62) + zigzag(5))
+    assert record == Tick(-1, 300, 1 << 62, 5)

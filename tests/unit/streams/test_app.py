@@ -42,7 +42,8 @@ def test_everything_can_be_set() -> None:
     assert settings.role.kafka_config == (("security.protocol", "SSL"), ("ssl.key.password", "a=b"))
     shell = shell_settings(settings, 4)
     assert (shell.application, shell.partitions) == ("other", 4)
-    assert shell.watched == (topics.JOB_RESULTS.name,) and set(shell.inbox) == {t.name for t in topics.DEVICE_INBOX}
+    assert shell.watched == (topics.JOB_RESULTS.name, topics.DEVICE_MESSAGES.name)
+    assert set(shell.inbox) == {t.name for t in topics.DEVICE_INBOX}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,8 @@ def test_what_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_a_tick_carries_what_the_shell_found() -> None:
-    assert codec.decode(make_tick(3, NOON, 9, {topics.JOB_RESULTS.name: 17})) == Tick(NOON, 9, 17)
+    ends = {topics.JOB_RESULTS.name: 17, topics.DEVICE_MESSAGES.name: 18}
+    assert codec.decode(make_tick(3, NOON, 9, ends)) == Tick(NOON, 9, 17, 18)
 
 
 def test_metrics_sum_over_partitions_and_keep_no_partition_alive() -> None:

@@ -89,8 +89,8 @@ def raw(value: bytes, *, key: bytes, headers: Headers = (), at: int = NOON, topi
     return Received(topic or topics.COMMANDS.name, 0, 0, at, key, value, headers)
 
 
-def tick(at: int, *, seed: int = 7, results_end: int = 0) -> Received:
-    return raw(codec.encode(Tick(at, seed, results_end)), key=b"", at=at, topic=topics.TICKS.name)
+def tick(at: int, *, seed: int = 7, results_end: int = 0, messages_end: int = 0) -> Received:
+    return raw(codec.encode(Tick(at, seed, results_end, messages_end)), key=b"", at=at, topic=topics.TICKS.name)
 
 
 def ended(job: Job, *outcomes: CommandEnded, at: int = NOON, reached: bool = True, **changes: Any) -> Received:
