@@ -25,6 +25,7 @@ from operations._steps import Now
 from schemas import codec
 from schemas.records import (
     CommandHeader,
+    Delegated,
     Ended,
     Job,
     JobAttempting,
@@ -40,6 +41,7 @@ from tests.simulator import loopback
 from tests.simulator.loopback import AARQ, AK, GET, GUEK, PASSWORD, SET
 
 DEVICE = "KFM1234567890123"
+GAS, OTHER_GAS = "TESTG100000000001", "TESTG100000000003"
 SMR = profile("SMR", "5.1")
 CLOCK = cosem.Attribute(SMR["CLOCK"].class_id, SMR["CLOCK"].obis, 2)
 HLS5 = bytes.fromhex("60857405080205")
@@ -191,6 +193,42 @@ def test_results_are_typed_and_reads_come_out() -> None:
     assert isinstance(reads, RegisterReads)
     assert (reads.device_id, reads.correlation_id) == (DEVICE, correlation_id)
     assert {read.value for read in reads.registers} == {1_234_567_000}
+
+
+async def of_two_gas_meters() -> Carried:
+    """A gateway's own read, and reads of the gas meters on channels 1 and 3, under the correlation id of the first."""
+    async with loopback.meter() as meter:
+        fill(meter)
+        for channel, value in ((1, 12_345), (3, 678)):
+            for index, data in (
+                (2, axdr.double_long_unsigned(value)),
+                (3, axdr.structure(axdr.integer(-3), axdr.enum(13))),
+                (5, axdr.octet_string(bytes.fromhex("07E8070101090000000000FF"))),
+            ):
+                meter.values[cosem.Attribute(4, bytes((0, channel, 24, 2, 1, 255)), index)] = data
+        asked = job(registration(meter.port), READS)
+        own = asked.commands[0]
+        delegated = []
+        for channel, device in ((1, GAS), (3, OTHER_GAS)):
+            header = CommandHeader(own.correlation_id, device, 0)
+            record = codec.encode_command("GetActualMeterReadsGas", header, {})
+            whose = Delegated(device, 5, own.correlation_id, channel)
+            delegated.append(JobCommand(str(uuid.uuid4()), "GetActualMeterReadsGas", 1, record, delegated=whose))
+        return await carry_out(replace(asked, commands=(own, *delegated)), 3, desk())
+
+
+def test_gas_meters_are_read_in_the_gateways_association_under_their_own_names() -> None:
+    carried = asyncio.run(of_two_gas_meters())
+    assert outcomes(carried) == [("Successful", None)] * 3
+    assert [each.device_id for each in carried.ended.commands] == [None, GAS, OTHER_GAS]
+    assert [each.device_id for each in carried.reads if isinstance(each, RegisterReads)] == [DEVICE, GAS, OTHER_GAS]
+    assert len({each.correlation_id for each in carried.reads if isinstance(each, RegisterReads)}) == 1
+    told = [
+        codec.decode_result("GetActualMeterReadsGas", carried.results[each.correlation_id])
+        for each in carried.ended.commands[1:]
+    ]
+    assert [str(each["consumption"]) for each in told] == ["12.345000", "0.678000"]
+    assert set(carried.delegated) == {each.correlation_id for each in carried.ended.commands[1:]}
 
 
 @pytest.mark.parametrize(
