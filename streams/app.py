@@ -33,6 +33,7 @@ from prometheus_client.registry import Collector
 from operations import catalogue
 from operations._profile import profiles
 from roles import settings as roles
+from roles import steps
 from roles.logs import start_logs
 from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
@@ -174,6 +175,7 @@ def run(settings: StreamsSettings) -> NoReturn:
     """Run the role until it is told to stop or a fault ends it. Raises SettingsWrong or KafkaException before that."""
     from streams.shell import run_shell  # Faust is imported when it is needed: its import patches and takes a second
 
+    steps.arm()
     role = settings.role
     start_logs("streams", level=role.log_level, form=role.log_format)
     catalogue(), profiles()  # a wrong operation or profile stops the start, not a device

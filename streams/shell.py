@@ -25,6 +25,7 @@ import uvloop
 from confluent_kafka import KafkaException
 from faust.types import EventT, StreamT
 
+from roles.steps import passing
 from streams import patches, store
 from streams.keeper import Keeper, KeeperFactory, Outgoing, Received, ShellSettings
 from streams.process import check_topics, exit_later, quieten
@@ -162,6 +163,7 @@ class Shell:
             raise
 
     async def _handle(self, stream: StreamT[bytes], batch: Sequence[EventT[Any]]) -> None:
+        passing("command polled", len(batch))
         current, work, jumps = self._sort(batch)
         loop = asyncio.get_running_loop()
         if jumps:
@@ -180,6 +182,7 @@ class Shell:
             for received in one.received:
                 one.keeper.receive(received)
             outgoing, changes = one.keeper.settle()
+            passing("decided", len(one.received))
             self._metrics.decide_seconds.inc(time.monotonic() - began)
             commits.append(loop.run_in_executor(self._partitions.threads, self._commit, one, outgoing, changes))
         outcomes = await asyncio.gather(*commits, return_exceptions=True)
@@ -191,6 +194,7 @@ class Shell:
         self._metrics.batches.inc()
         for event in current:
             await stream.ack(event)
+        passing("input acknowledged", len(current))
 
     def _sort(self, batch: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[_Work], _Jumps]:
         """Events of this assignment, what is to be done by partition, and the jumps in it."""
@@ -232,6 +236,7 @@ class Shell:
         """In a thread; the loop does not touch the partition meanwhile, since its batch is awaited."""
         began = time.monotonic()
         one.partition.transactions.commit(outgoing, changes, one.positions)
+        passing("committed", len(one.received))
         one.partition.apply(changes, one.positions)
         metrics = self._metrics
         metrics.transaction_seconds.observe(time.monotonic() - began)

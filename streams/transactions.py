@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from confluent_kafka import KafkaException, Producer
 
+from roles.steps import passing
 from streams.keeper import Outgoing, ShellSettings
 from streams.positions import encode, is_reserved, position_key
 
@@ -55,6 +56,7 @@ class Transactions:
             if is_reserved(key):
                 raise ValueError(f"table: key {key!r} is reserved for the shell")
         self._producer.begin_transaction()
+        passing("transaction begun", len(changes))
         for record in outgoing:
             target = partition if record.partition is None else record.partition
             if record.headers:
@@ -64,6 +66,7 @@ class Transactions:
         for key, value in changes.items():
             produce(table, value, key, partition)
         produce(table, encode(positions), position_key(partition), partition)
+        passing("written", len(changes), before=self._producer.flush)
         self._producer.commit_transaction(self._settings.transaction_timeout)
 
 

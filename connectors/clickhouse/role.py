@@ -27,6 +27,7 @@ from connectors.clickhouse.sink import Limits, Sink, Target
 from roles.logs import start_logs
 from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong, number, one_of, read_settings, text, whole
+from roles.steps import arm
 from schemas import topics
 
 log = structlog.get_logger()
@@ -114,6 +115,7 @@ def sink_of(settings: Settings) -> Sink:
 def run() -> None:
     """Until TERM or INT: the batch in hand is finished and committed first."""
     try:
+        arm()
         settings = Settings.read()
     except SettingsWrong as error:
         sys.exit(f"{ROLE}: {error}")

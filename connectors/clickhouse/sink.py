@@ -24,6 +24,7 @@ from connectors.clickhouse import meters
 from connectors.clickhouse.batch import COLUMNS, Batch, Partition, Record
 from connectors.clickhouse.feed import DeadLetters, Feed, Undelivered
 from connectors.clickhouse.rows import Row
+from roles.steps import passing
 
 log = structlog.get_logger()
 
@@ -166,6 +167,7 @@ class Sink:
         token = batch.token("sink_batches_in", range(len(batch.records)))
         self._patiently(partial(self.target.insert, "sink_batches_in", batch.ledger(at), token))
         self._commit(batch.ends())
+        passing("offset committed", len(batch.records))
         self.batches += 1
         meters.count(batch, time.monotonic() - begun)
         self.turned_at = time.monotonic()
@@ -189,6 +191,7 @@ class Sink:
             try:
                 with meters.INSERT_SECONDS.labels(name).time():
                     self.target.insert(name, table.rows[part.start : part.stop], token)
+                passing("row inserted", len(part))
             except Refused as error:
                 if records[0] == records[-1]:
                     batch.set_aside(records[0], str(error))

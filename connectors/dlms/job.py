@@ -31,6 +31,7 @@ from operations import Meter, Operation, build_request, catalogue
 from operations._errors import MeterRefused, OperationError, Rejected, Unreachable
 from operations._profile import PUBLIC_CLIENT
 from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Set, Step
+from roles.steps import passing
 from schemas import codec
 from schemas.records import (
     CommandEnded,
@@ -245,6 +246,7 @@ class _Run:
         try:
             async with asyncio.timeout(max(0.0, self._deadline.left)):
                 await self._desk.attempting(record, self._partition)
+                passing("Attempting sent")
         except TimeoutError:
             raise Unreachable("the attempt could not be announced before the job's deadline") from None
 

@@ -35,6 +35,7 @@ from operations._steps import (
     Set,
     Step,
 )
+from roles.steps import armed, passing
 
 T = TypeVar("T")
 Local = Now | Reseal  # steps that ask nothing of a meter
@@ -114,6 +115,7 @@ class Session:
         self._conformance = cosem.Conformance(associated.conformance)
         self._max_pdu = associated.max_send_pdu
         self._open = True
+        passing("associated")
 
     async def release(self) -> None:
         """Say goodbye when there is an association to leave; never raises for what the meter does."""
@@ -211,13 +213,17 @@ class Session:
 
     async def _ask(self, frame: bytes, writes: bool = False) -> Any:
         link, client, seconds = self._link, self._client, self._times.answer
+        passing("counter used")
         link.send(frame)
         self.writes += writes
+        if armed():  # the loop hands frames to the network at the end of its turn
+            asyncio.get_running_loop().call_soon(passing, "request sent")
         while True:
             step = client.receive(await link.receive(seconds))
             if step is None:
                 continue
             if not isinstance(step, cosem.Send):
+                passing("answer received")
                 return step
             link.send(step.data)
 

@@ -21,6 +21,7 @@ import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
+from roles.steps import passing
 from schemas.records import Job
 
 BATCH: Final = 500
@@ -184,6 +185,7 @@ class Taker:
             _log.warning("batch_not_started", records=len(messages), reason=refusal)
             self._go_back(consumer, first)
             return
+        passing("offset committed", len(messages))
         batch = [Taken(partition, job) for partition, job in jobs if partition is not None and job is not None]
         self.taken += len(batch)
         self._loop.call_soon_threadsafe(self._take, batch)

@@ -15,6 +15,7 @@ from connectors.dlms.job import Carried
 from connectors.dlms.outbox import Outbox, Place, Undeliverable
 from connectors.dlms.worker_settings import ROLE, WorkerMetrics
 from operations._errors import OperationError
+from roles.steps import passing
 from schemas import codec, headers
 from schemas.records import (
     CommandEnded,
@@ -76,6 +77,7 @@ class Teller:
         ended = carried.ended
         if carried.reads:
             await asyncio.gather(*(self._tell_read(ended, number, read) for number, read in enumerate(carried.reads)))
+            passing("read published", len(carried.reads))
         room = MAX_RESULTS_BYTES
         commands = []
         for command in ended.commands:
@@ -85,6 +87,7 @@ class Teller:
             commands.append(command)
         ended = replace(ended, commands=tuple(commands))
         await self._to_streams(ended, partition, f"{ended.device_id}/{ended.number}/ended")
+        passing("result sent")
 
     async def _tell_read(self, ended: JobEnded, number: int, read: object) -> None:
         topic = _READS[type(read)]

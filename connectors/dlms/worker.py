@@ -30,6 +30,7 @@ from roles.logs import start_logs
 from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
 from roles.settings import read_settings as read_role_settings
+from roles.steps import arm, passing
 from schemas import codec
 from schemas.records import Job
 from schemas.topics import JOBS
@@ -124,6 +125,7 @@ class Worker:
         return None
 
     def _take(self, batch: list[Taken]) -> None:
+        passing("job taken", len(batch))
         for partition, job in batch:
             task = asyncio.create_task(self._carry_out(job, partition))
             self._jobs.add(task)
@@ -178,6 +180,7 @@ async def serve(role: RoleSettings, settings: WorkerSettings, keys: Keys) -> Non
 def main() -> int:
     """The exit code: 0 after a stop, 1 when taking jobs failed, 2 when it was not set up as it should be."""
     try:
+        arm()
         role = read_role_settings()
         settings = read_settings(role)
         keys = load()

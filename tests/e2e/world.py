@@ -86,6 +86,11 @@ class World:
     def ledger_path(self) -> Path:
         return self.folder / "ledger.jsonl"
 
+    @property
+    def sent_path(self) -> Path:
+        """What a `Load` asked, one JSON object a line."""
+        return self.folder / "sent.jsonl"
+
     def meters(self) -> dict[str, Meter]:
         """The same meters computed here: their curves, and what they were when they left the factory."""
         return {meter.device_id: meter for meter in Fleet(self.fleet, Ledger(None)).meters}
@@ -124,35 +129,7 @@ class World:
 
     def committed(self, topic: str) -> Iterator[Told]:
         """Committed records of all partitions up to their present end."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.kafka,
-                "group.id": f"e2e-{uuid.uuid4()}",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-            }
-        )
-        try:
-            left = set(consumer.list_topics(topic, PATIENCE).topics[topic].partitions)
-            consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
-            end = time.monotonic() + PATIENCE
-            while left:
-                assert time.monotonic() < end, f"{topic} has no end"
-                for message in consumer.consume(1_000, 1.0):
-                    error = message.error()
-                    if error is None:
-                        place: Any = (message.partition(), message.offset())
-                        key: Any = message.key()
-                        value: Any = message.value()
-                        yield Told(key or b"", value or b"", message.headers(), *place)
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        left.discard(message.partition())
-                    elif not error.retriable():
-                        raise KafkaException(error)
-        finally:
-            consumer.close()
+        return committed(self.kafka, topic)
 
     def notifications(self, asked: Iterable[str]) -> dict[str, list[Notification]]:
         """What was told of these commands on their way, in order."""
@@ -172,6 +149,39 @@ class World:
             return all(sum(totals.get(name, {}).values()) >= count for name, count in produced.items())
 
         until(accounted, seconds, "every record in ClickHouse")
+
+
+def committed(bootstrap: str, topic: str) -> Iterator[Told]:
+    """Committed records of all partitions up to their present end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"e2e-{uuid.uuid4()}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    try:
+        left = set(consumer.list_topics(topic, PATIENCE).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+        end = time.monotonic() + PATIENCE
+        while left:
+            assert time.monotonic() < end, f"{topic} has no end"
+            for message in consumer.consume(1_000, 1.0):
+                error = message.error()
+                if error is None:
+                    place: Any = (message.partition(), message.offset())
+                    key: Any = message.key()
+                    value: Any = message.value()
+                    yield Told(key or b"", value or b"", message.headers(), *place)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(message.partition())
+                elif not error.retriable():
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
 
 
 @dataclass(slots=True)

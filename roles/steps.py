@@ -1,0 +1,95 @@
+"""Steps at which a role can be made to die: a test aid, off unless two environment variables say otherwise.
+
+    METERLOG_CRASH_ALLOWED=yes METERLOG_CRASH_AT='job taken:25' meterlog run dlms-worker
+
+kills that process with SIGKILL when the 25th job has been taken. Roles say where they are by `passing`; off, it costs
+one look at a name (50 ns; once a batch in the streams and the sink, once a frame in the worker). Never set either
+variable in production: METERLOG_CRASH_AT alone ends the start, so that one that leaks from a test is noticed at once.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, get_args
+
+from roles.settings import SettingsWrong
+
+Step = Literal[
+    # streams: records of a batch, or of one partition in it
+    "command polled",
+    "decided",
+    "transaction begun",
+    "written",  # and with the broker, but not committed
+    "committed",
+    "input acknowledged",
+    # worker: jobs, frames, records
+    "job taken",
+    "Attempting sent",  # and acknowledged by the broker; the meter has not been asked
+    "counter used",  # for a frame that has not been sent
+    "associated",
+    "request sent",
+    "answer received",
+    "read published",
+    "result sent",
+    # sink: rows
+    "row inserted",
+    # worker (jobs committed, not started) and sink
+    "offset committed",
+]
+STEPS: Final[tuple[str, ...]] = get_args(Step)
+
+_KILL: Final = signal.SIGKILL
+
+
+class _Death:
+    """Waits for its step to have been passed so many times. Called from any thread."""
+
+    def __init__(self, step: str, times: int) -> None:
+        self._step, self._left = step, times
+        self._lock = threading.Lock()
+
+    def passing(self, step: str, times: int, before: Callable[[], object] | None) -> None:
+        if step != self._step:
+            return
+        with self._lock:  # held to the end: no other thread gets further than this
+            self._left -= times
+            if self._left <= 0:
+                if before is not None:
+                    before()
+                os.kill(os.getpid(), _KILL)
+
+
+_death: _Death | None = None
+
+
+def passing(step: Step, times: int = 1, before: Callable[[], object] | None = None) -> None:
+    """Say that a step has been passed, `times` times at once. `before`: what makes the step true, called only by a
+    process that dies here (to see off what a client still holds back).
+    """
+    if _death is not None:
+        _death.passing(step, times, before)
+
+
+def armed() -> bool:
+    """Whether this process will die at some step: for steps that become true only later."""
+    return _death is not None
+
+
+def arm(environment: Mapping[str, str] = os.environ) -> None:
+    """What the environment asks, for the rest of this process. Raises SettingsWrong."""
+    global _death
+    _death = None
+    wanted = environment.get("METERLOG_CRASH_AT")
+    if not wanted:
+        return
+    if environment.get("METERLOG_CRASH_ALLOWED") != "yes":
+        raise SettingsWrong(
+            "METERLOG_CRASH_AT: it is for tests, which say METERLOG_CRASH_ALLOWED=yes as well; take it away"
+        )
+    step, _, times = wanted.rpartition(":")
+    if step not in STEPS:
+        raise SettingsWrong(f"METERLOG_CRASH_AT: {step!r} is none of {', '.join(STEPS)}")
+    if not times.isdecimal() or int(times) < 1:
+        raise SettingsWrong(f"METERLOG_CRASH_AT: {times!r} is not how many times the step is passed, 1 or more")
+    _death = _Death(step, int(times))

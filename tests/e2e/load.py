@@ -1,0 +1,147 @@
+"""What an upstream asks of a whole fleet while roles die: every operation there is, some commands twice, and a list of
+what was asked that survives as well (`sent.jsonl`, for the judge).
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from connectors.dlms.keys import PUBLIC_FILE, seal_for_platform
+from connectors.faces.shipment import GoodLine, read
+from connectors.faces.upstream import NotDelivered, Upstream
+from schemas import codec
+from schemas.topics import RESPONSES
+from tests.e2e.world import PATIENCE, World, until
+
+CLEAR: Final = "ClearAlarmRegister"
+AGAIN: Final = 10  # every so many commands one is sent twice
+FAULTS: Final = "stall=0.03,drop=0.05,wrong-tag=0.05,refuse=0.05,lost-answer=0.12"
+"""What befalls connections to the meters: three in ten."""
+WORKER: Final = {"METERLOG_ANSWER_SECONDS": "3", "METERLOG_CONNECT_SECONDS": "3", "METERLOG_COUNTER_SECONDS": "0.2"}
+TIMES: Final = {  # a job that is lost is judged after 18 seconds instead of minutes
+    "METERLOG_STREAMS_OPERATION_SECONDS": "10",
+    "METERLOG_STREAMS_CONNECT_SECONDS": "5",
+    "METERLOG_STREAMS_GRACE_SECONDS": "3",
+    "METERLOG_STREAMS_RETRY_SECONDS": "1",
+    "METERLOG_STREAMS_ATTEMPTS": "6",
+}
+SINK: Final = {"METERLOG_SINK_SECONDS": "0.3"}
+
+
+def mix() -> list[tuple[str, dict[str, Any]]]:
+    """Operations and their requests, in turn: two of seven may not be repeated."""
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    day = {"period_type": "INTERVAL", "begin_date": end - timedelta(days=1), "end_date": end}
+    return [
+        (CLEAR, {}),
+        ("GetActualMeterReads", {}),
+        ("GetPeriodicMeterReads", day),
+        ("SynchronizeTime", {"time_zone": "Europe/Amsterdam"}),
+        (CLEAR, {}),
+        ("ReadAlarmRegister", {}),
+        ("GetSpecificAttributeValue", {"class_id": 8, "obis_code": "0-0:1.0.0.255", "attribute": 2}),
+    ]
+
+
+@dataclass(slots=True)
+class Heard:
+    """Every answer so far, through any death of the broker."""
+
+    consumer: Consumer
+    done: set[str] = field(default_factory=set)
+
+    def listen(self) -> set[str]:
+        """The commands that have an outcome."""
+        for message in self.consumer.consume(1_000, 0.2):
+            value: Any = message.value()
+            if message.error() is None and value is not None:
+                header, _ = codec.decode_response(value)
+                self.done.add(header.correlation_id)
+        return self.done
+
+
+@contextmanager
+def hearing(kafka: str) -> Iterator[Heard]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka,
+            "group.id": f"e2e-{uuid.uuid4()}",
+            "isolation.level": "read_committed",
+            "log_level": 2,  # that the broker is away is what is meant to happen
+        }
+    )
+    try:
+        partitions = consumer.list_topics(RESPONSES.name, 30).topics[RESPONSES.name].partitions
+        consumer.assign([TopicPartition(RESPONSES.name, partition, 0) for partition in partitions])
+        yield Heard(consumer)
+    finally:
+        consumer.close()
+
+
+@dataclass(slots=True)
+class Load:
+    """Commands to every meter of a world, in turn."""
+
+    world: World
+    upstream: Upstream
+    heard: Heard
+    asked: set[str] = field(default_factory=set)
+    _requests: list[tuple[str, dict[str, Any]]] = field(default_factory=mix)
+    _place: int = 0
+
+    def register(self) -> None:
+        """Every meter of the shipment, and wait for it."""
+        pem = (self.world.folder / "keys" / PUBLIC_FILE).read_bytes()
+        lines = [*read(self.world.shipment, seal_plain=lambda secret: seal_for_platform(pem, secret))]
+        good = [line for line in lines if isinstance(line, GoodLine)]
+        self._send([(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
+        self.settle(PATIENCE)
+
+    def wave(self, commands: int) -> set[str]:
+        """So many commands, to one meter after the other; some of them twice, under the same id. Gives their ids."""
+        devices, wave = self.world.devices, []
+        for place in range(self._place, self._place + commands):
+            operation, request = self._requests[place % len(self._requests)]
+            command = (str(uuid.uuid4()), devices[place % len(devices)], operation, request)
+            wave += [command, command] if place % AGAIN == 0 else [command]
+        self._place += commands
+        self._send(wave)
+        return {correlation_id for correlation_id, *_ in wave}
+
+    def left(self) -> set[str]:
+        """What has no outcome yet."""
+        return self.asked - self.heard.listen()
+
+    def settle(self, seconds: float) -> None:
+        """Until every command has its outcome."""
+        until(lambda: not self.left(), seconds, "an outcome of every command")
+
+    def _send(self, wave: list[tuple[str, str, str, Any]]) -> None:
+        """As an upstream does: what a broker that is away too long did not take is sent again, under the same ids."""
+        with self.world.sent_path.open("a", encoding="utf-8") as sent:
+            for correlation_id, device_id, operation, _ in wave:
+                sent.write(json.dumps({"id": correlation_id, "device": device_id, "operation": operation}) + "\n")
+        self.asked |= {correlation_id for correlation_id, *_ in wave}
+
+        def taken() -> bool:
+            for correlation_id, device_id, operation, request in wave:
+                self.upstream.send(operation, device_id, request, correlation_id=correlation_id)
+            try:
+                self.upstream.flush()
+            except NotDelivered:
+                return False
+            return True
+
+        until(taken, what="the broker takes commands")
+
+
+@contextmanager
+def loading(world: World) -> Iterator[Load]:
+    with world.upstream() as upstream, hearing(world.kafka) as heard:
+        yield Load(world, upstream, heard)
