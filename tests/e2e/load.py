@@ -20,7 +20,7 @@ from schemas.topics import RESPONSES
 from tests.e2e.world import PATIENCE, World, until
 
 CLEAR: Final = "ClearAlarmRegister"
-AGAIN: Final = 10  # every so many commands one is sent twice
+AGAIN: Final = 10  # every so many commands one is sent twice at once, and a third time with the next wave
 FAULTS: Final = "stall=0.03,drop=0.05,wrong-tag=0.05,refuse=0.05,lost-answer=0.12"
 """What befalls connections to the meters: three in ten."""
 WORKER: Final = {"METERLOG_ANSWER_SECONDS": "3", "METERLOG_CONNECT_SECONDS": "3", "METERLOG_COUNTER_SECONDS": "0.2"}
@@ -94,6 +94,7 @@ class Load:
     asked: set[str] = field(default_factory=set)
     _requests: list[tuple[str, dict[str, Any]]] = field(default_factory=mix)
     _place: int = 0
+    _again: list[tuple[str, str, str, Any]] = field(default_factory=list)
 
     def register(self) -> None:
         """Every meter of the shipment, and wait for it."""
@@ -104,13 +105,16 @@ class Load:
         self.settle(PATIENCE)
 
     def wave(self, commands: int) -> set[str]:
-        """So many commands, to one meter after the other; some of them twice, under the same id. Gives their ids."""
-        devices, wave = self.world.devices, []
+        """So many commands, to one meter after the other; some again, under the same id. Gives the ids of all."""
+        devices, wave, again = self.world.devices, self._again, []
         for place in range(self._place, self._place + commands):
             operation, request = self._requests[place % len(self._requests)]
             command = (str(uuid.uuid4()), devices[place % len(devices)], operation, request)
-            wave += [command, command] if place % AGAIN == 0 else [command]
-        self._place += commands
+            wave.append(command)
+            if place % AGAIN == 0:
+                wave.append(command)
+                again.append(command)
+        self._place, self._again = self._place + commands, again
         self._send(wave)
         return {correlation_id for correlation_id, *_ in wave}
 
