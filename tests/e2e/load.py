@@ -105,8 +105,9 @@ class Load:
         self.settle(PATIENCE)
 
     def wave(self, commands: int) -> set[str]:
-        """So many commands, to one meter after the other; some again, under the same id. Gives the ids of all."""
-        devices, wave, again = self.world.devices, self._again, []
+        """So many commands, to one meter after the other; some again, under the same id. Gives the ids of the new."""
+        devices, before, again = self.world.devices, self._again, []
+        wave = [*before]
         for place in range(self._place, self._place + commands):
             operation, request = self._requests[place % len(self._requests)]
             command = (str(uuid.uuid4()), devices[place % len(devices)], operation, request)
@@ -116,7 +117,7 @@ class Load:
                 again.append(command)
         self._place, self._again = self._place + commands, again
         self._send(wave)
-        return {correlation_id for correlation_id, *_ in wave}
+        return {correlation_id for correlation_id, *_ in wave[len(before) :]}
 
     def left(self) -> set[str]:
         """What has no outcome yet."""
