@@ -21,6 +21,7 @@ from tests.e2e.world import PATIENCE, World, until
 
 CLEAR: Final = "ClearAlarmRegister"
 AGAIN: Final = 10  # every so many commands one is sent twice at once, and a third time with the next wave
+CANCELLED: Final = 11  # every so many commands one is cancelled by another
 FAULTS: Final = "stall=0.03,drop=0.05,wrong-tag=0.05,refuse=0.05,lost-answer=0.12"
 """What befalls connections to the meters: three in ten."""
 WORKER: Final = {"METERLOG_ANSWER_SECONDS": "3", "METERLOG_CONNECT_SECONDS": "3", "METERLOG_COUNTER_SECONDS": "0.2"}
@@ -35,7 +36,7 @@ SINK: Final = {"METERLOG_SINK_SECONDS": "0.3"}
 
 
 def mix() -> list[tuple[str, dict[str, Any]]]:
-    """Operations and their requests, in turn: two of seven may not be repeated."""
+    """Operations and their requests, in turn, but for AddDevice and Cancel: two of eight may not be repeated."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     day = {"period_type": "INTERVAL", "begin_date": end - timedelta(days=1), "end_date": end}
     return [
@@ -46,6 +47,7 @@ def mix() -> list[tuple[str, dict[str, Any]]]:
         (CLEAR, {}),
         ("ReadAlarmRegister", {}),
         ("GetSpecificAttributeValue", {"class_id": 8, "obis_code": "0-0:1.0.0.255", "attribute": 2}),
+        ("SetDeviceLifecycleStatus", {"status": "IN_USE"}),
     ]
 
 
@@ -109,9 +111,12 @@ class Load:
         devices, before, again = self.world.devices, self._again, []
         wave = [*before]
         for place in range(self._place, self._place + commands):
-            operation, request = self._requests[place % len(self._requests)]
-            command = (str(uuid.uuid4()), devices[place % len(devices)], operation, request)
+            device_id = devices[place % len(devices)]
+            operation, request = self._requests[(place + place // len(devices)) % len(self._requests)]
+            command = (str(uuid.uuid4()), device_id, operation, request)
             wave.append(command)
+            if place % CANCELLED == 0:
+                wave.append((str(uuid.uuid4()), device_id, "Cancel", {"correlation_id": command[0]}))
             if place % AGAIN == 0:
                 wave.append(command)
                 again.append(command)
@@ -130,8 +135,11 @@ class Load:
     def _send(self, wave: list[tuple[str, str, str, Any]]) -> None:
         """As an upstream does: what a broker that is away too long did not take is sent again, under the same ids."""
         with self.world.sent_path.open("a", encoding="utf-8") as sent:
-            for correlation_id, device_id, operation, _ in wave:
-                sent.write(json.dumps({"id": correlation_id, "device": device_id, "operation": operation}) + "\n")
+            for correlation_id, device_id, operation, request in wave:
+                said = {"id": correlation_id, "device": device_id, "operation": operation}
+                if operation == "Cancel":
+                    said["cancels"] = request["correlation_id"]
+                sent.write(json.dumps(said) + "\n")
         self.asked |= {correlation_id for correlation_id, *_ in wave}
 
         def taken() -> bool:

@@ -86,6 +86,12 @@ def it_was_hard(evidence: Evidence) -> None:
     assert any(isinstance(event, JobLost) for decision in decisions for event in decision.events)
 
 
+def doubts_were_cleared_up(evidence: Evidence) -> None:
+    """Looking told the outcome of most; without doubts, and without any outcome found so, nothing would be proved."""
+    statuses = Counter(evidence.outcomes[name][0].status for name in evidence.doubted)
+    assert statuses[Status.SUCCESSFUL] > statuses[Status.UNKNOWN], statuses
+
+
 def besiege(folder: Path, meters: int, victims: Sequence[str], seconds: float, *, crew: int = 1) -> None:
     with besieged(folder, meters, crew) as (stack, world), loading(world) as load:
         began = time.monotonic()
@@ -98,6 +104,7 @@ def besiege(folder: Path, meters: int, victims: Sequence[str], seconds: float, *
         print(table(evidence, findings))
         assert not any(finding.broken for finding in findings), table(evidence, findings)
         it_was_hard(evidence)
+        doubts_were_cleared_up(evidence)
         statuses = [header.status for header, _ in evidence.outcomes.values()]
         assert 2 * sum(status is Status.SUCCESSFUL for status in statuses) > len(statuses)
 
