@@ -4,11 +4,11 @@ what was asked that survives as well (`sent.jsonl`, for the judge).
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -49,6 +49,15 @@ def mix() -> list[tuple[str, dict[str, Any]]]:
         ("GetSpecificAttributeValue", {"class_id": 8, "obis_code": "0-0:1.0.0.255", "attribute": 2}),
         ("SetDeviceLifecycleStatus", {"status": "IN_USE"}),
     ]
+
+
+class Command(NamedTuple):
+    """What is asked of a device."""
+
+    correlation_id: str
+    device_id: str
+    operation: str
+    request: Any
 
 
 @dataclass(slots=True)
@@ -96,33 +105,38 @@ class Load:
     asked: set[str] = field(default_factory=set)
     _requests: list[tuple[str, dict[str, Any]]] = field(default_factory=mix)
     _place: int = 0
-    _again: list[tuple[str, str, str, Any]] = field(default_factory=list)
+    _again: list[Command] = field(default_factory=list)
 
     def register(self) -> None:
         """Every meter of the shipment, and wait for it."""
         pem = (self.world.folder / "keys" / PUBLIC_FILE).read_bytes()
         lines = [*read(self.world.shipment, seal_plain=lambda secret: seal_for_platform(pem, secret))]
         good = [line for line in lines if isinstance(line, GoodLine)]
-        self._send([(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
+        self._send([Command(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
         self.settle(PATIENCE)
 
     def wave(self, commands: int) -> set[str]:
-        """So many commands, to one meter after the other; some again, under the same id. Gives the ids of the new."""
-        devices, before, again = self.world.devices, self._again, []
-        wave = [*before]
+        """Send what `compose` gives; the ids of what is new in it."""
+        before, wave = self._again, self.compose(commands)
+        self._send([*before, *wave])
+        return {command.correlation_id for command in wave}
+
+    def compose(self, commands: int) -> list[Command]:
+        """So many commands, to one meter after the other, some of them twice, and some cancelled by others."""
+        devices, wave, again = self.world.devices, list[Command](), list[Command]()
         for place in range(self._place, self._place + commands):
             device_id = devices[place % len(devices)]
             operation, request = self._requests[(place + place // len(devices)) % len(self._requests)]
-            command = (str(uuid.uuid4()), device_id, operation, request)
+            command = Command(str(uuid.uuid4()), device_id, operation, request)
             wave.append(command)
             if place % CANCELLED == 0:
-                wave.append((str(uuid.uuid4()), device_id, "Cancel", {"correlation_id": command[0]}))
+                cancelled = {"correlation_id": command.correlation_id}
+                wave.append(Command(str(uuid.uuid4()), device_id, "Cancel", cancelled))
             if place % AGAIN == 0:
                 wave.append(command)
                 again.append(command)
         self._place, self._again = self._place + commands, again
-        self._send(wave)
-        return {correlation_id for correlation_id, *_ in wave[len(before) :]}
+        return wave
 
     def left(self) -> set[str]:
         """What has no outcome yet."""
@@ -132,15 +146,19 @@ class Load:
         """Until every command has its outcome."""
         until(lambda: not self.left(), seconds, "an outcome of every command")
 
-    def _send(self, wave: list[tuple[str, str, str, Any]]) -> None:
-        """As an upstream does: what a broker that is away too long did not take is sent again, under the same ids."""
+    def note(self, wave: Iterable[Command]) -> None:
+        """Write down what is asked, before it is: the judge wants an outcome of each."""
         with self.world.sent_path.open("a", encoding="utf-8") as sent:
             for correlation_id, device_id, operation, request in wave:
                 said = {"id": correlation_id, "device": device_id, "operation": operation}
                 if operation == "Cancel":
                     said["cancels"] = request["correlation_id"]
                 sent.write(json.dumps(said) + "\n")
-        self.asked |= {correlation_id for correlation_id, *_ in wave}
+                self.asked.add(correlation_id)
+
+    def _send(self, wave: Sequence[Command]) -> None:
+        """As an upstream does: what a broker that is away too long did not take is sent again, under the same ids."""
+        self.note(wave)
 
         def taken() -> bool:
             for correlation_id, device_id, operation, request in wave:
