@@ -46,7 +46,7 @@ bench: setup ## measure, each figure beside its peer; see docs/benchmarks.md
 schemas: setup ## write the generated files anew: Avro schemas, AsyncAPI
 	$(BIN)/python -m operations._schemas
 
-faults: setup ## the long runs: kill -9 everywhere under load (not part of make test)
+faults: setup ## the long runs: kill -9 at every step and everywhere under load; see docs/promises.md (not part of make test)
 	$(BIN)/pytest -m faults $(TESTS)
 
 COMPILE := uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-header --quiet

@@ -3,7 +3,7 @@
     METERLOG_CRASH_ALLOWED=yes METERLOG_CRASH_AT='job taken:25' meterlog run dlms-worker
 
 kills that process with SIGKILL when the 25th job has been taken. Roles say where they are by `passing`; off, it costs
-one look at a name (50 ns; once a batch in the streams and the sink, once a frame in the worker). Never set either
+a call and a look at a name, once a batch in the streams and the sink, once a frame in the worker. Never set either
 variable in production: METERLOG_CRASH_AT alone ends the start, so that one that leaks from a test is noticed at once.
 """
 
