@@ -49,7 +49,7 @@ def test_every_step_has_its_cell() -> None:
     assert {step for steps in SHARES.values() for step in steps} == set(STEPS)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)  # a busy machine takes three times as long
 def test_death_at_every_step(serve_kafka: ServeKafka, clickhouse: Any, tmp_path: Path) -> None:
     """Once at each step, 60 commands for each death."""
     commands = 60
@@ -60,7 +60,7 @@ def test_death_at_every_step(serve_kafka: ServeKafka, clickhouse: Any, tmp_path:
     with serve_kafka() as kafka, besieged(kafka, clickhouse, tmp_path, 160) as siege:
         began = time.monotonic()
         siege.pursue(plan, commands)
-        siege.settle(150)
+        siege.settle(300)
         print(f"{len(siege.load.asked)} commands, {time.monotonic() - began:.0f} s")
         assert siege.died == {(role, step): 1 for role, steps in SHARES.items() for step in steps}
         it_was_hard(siege.judged())
@@ -76,7 +76,7 @@ def test_death_at_every_step_three_times(serve_kafka: ServeKafka, clickhouse: An
         began = time.monotonic()
         for step in SHARES[role]:
             siege.pursue({role: [cell(role, step, moment, commands) for moment in MOMENTS]}, commands)
-            siege.settle(240)
+            siege.settle(400)
             print(f"{role}, {step!r}: {time.monotonic() - began:.0f} s, {len(siege.load.asked)} commands so far")
         assert siege.died == {(role, step): len(MOMENTS) for step in SHARES[role]}
         it_was_hard(siege.judged())

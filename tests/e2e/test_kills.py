@@ -109,10 +109,10 @@ def besiege(folder: Path, meters: int, victims: Sequence[str], seconds: float, *
         assert 2 * sum(status is Status.SUCCESSFUL for status in statuses) > len(statuses)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_done_twice_whoever_is_killed(tmp_path: Path) -> None:
     """500 commands to 100 meters, a quarter of whose connections go wrong."""
-    besiege(tmp_path, 100, VICTIMS, 150)
+    besiege(tmp_path, 100, VICTIMS, 300)
 
 
 @pytest.mark.faults
