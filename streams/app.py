@@ -7,6 +7,7 @@ METERLOG_STREAMS_RETRY_SECONDS  before the second attempt, doubled for the next;
 METERLOG_STREAMS_OPERATION_SECONDS  an operation's time at most, whatever it declares; 86400
 METERLOG_STREAMS_CONNECT_SECONDS  a job's time besides its operations; 60
 METERLOG_STREAMS_GRACE_SECONDS  after a job's deadline, before it counts as lost; 30
+METERLOG_STREAMS_COUNTER_LEAP   how far ahead of ours a meter's invocation counter is believed to be; 1000000
 METERLOG_STREAMS_REFUSED_LIFECYCLES  states of life, with commas between, whose devices are sent nothing; none
 METERLOG_STREAMS_DELEGATION_SECONDS  a gateway begins an M-Bus meter's command within it, or gives it back; 600
 METERLOG_STREAMS_APPLICATION    consumer group, and stem of the transactional ids; meterlog-devices
@@ -43,6 +44,7 @@ from schemas.partition import partition_of
 from schemas.records import Lifecycle, Tick
 from streams.device.keeper import Counts, Partition
 from streams.device.limits import Limits
+from streams.device.state import LAST_COUNTER
 from streams.keeper import Keeper, ShellSettings
 from streams.status import ShellMetrics, ShellStatus
 
@@ -56,6 +58,7 @@ _ABOUT = {
     "delegated": "Jobs of M-Bus meters given to their gateways",
     "decisions": "Decisions logged",
     "late": "Results and repeats that changed nothing",
+    "counters_doubted": "Invocation counters named by meters that were too far ahead to be followed",
 }
 
 
@@ -84,6 +87,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> StreamsSetting
             ),
             connect=int(1_000 * seconds("METERLOG_STREAMS_CONNECT_SECONDS", 60)),
             grace=int(1_000 * seconds("METERLOG_STREAMS_GRACE_SECONDS", 30)),
+            counter_leap=roles.whole(
+                environment, "METERLOG_STREAMS_COUNTER_LEAP", Limits().counter_leap, 1, LAST_COUNTER
+            ),
             refused_lifecycles=_lifecycles(environment, "METERLOG_STREAMS_REFUSED_LIFECYCLES"),
             delegation=int(1_000 * seconds("METERLOG_STREAMS_DELEGATION_SECONDS", 600)),
         ),

@@ -206,6 +206,14 @@ class CounterRaised:
 
 @quick
 @dataclass(frozen=True, slots=True)
+class CounterDoubted:
+    """Somebody says the meter expects an invocation counter so far above ours that it is not followed."""
+
+    counter: int
+
+
+@quick
+@dataclass(frozen=True, slots=True)
 class Snapshotted:
     """The device after this decision, whole: the last event of every so many (`snapshot`)."""
 
@@ -265,6 +273,7 @@ Event = (
     | CommandSettled
     | CancelNoted
     | CounterRaised
+    | CounterDoubted
     | JobTaken
     | JobRefused
     | CommandReturned

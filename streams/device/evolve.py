@@ -17,6 +17,7 @@ from streams.device.events import (
     CommandRepeated,
     CommandReturned,
     CommandSettled,
+    CounterDoubted,
     CounterRaised,
     DeviceEvents,
     Event,
@@ -129,7 +130,7 @@ def evolve(device: Device, event: Event) -> Device:
             return replace(device, registration=event.registration, counter=counter)
         case LifecycleSet():
             return replace(device, lifecycle=event.lifecycle)
-        case CommandRefused() | CommandRepeated() | JobRefused() | Snapshotted():  # a snapshot is `fold`'s to take
+        case CommandRefused() | CommandRepeated() | JobRefused() | CounterDoubted() | Snapshotted():
             return device
         case _:
             assert_never(event)

@@ -91,6 +91,14 @@ def counters_used_up() -> Fault:
     return _fault(808, "ATTEMPT_TO_LOWER_INVOCATION_COUNTER", reason)
 
 
+def floor_doubted(told: int, ours: int, met: Fault) -> Fault:
+    reason = (
+        f"the meter is said to expect invocation counter {told}, ours is {ours}: too far to be believed unseen; "
+        "METERLOG_STREAMS_COUNTER_LEAP says how far is"
+    )
+    return replace(_fault(0, "COUNTER_DOUBTED", reason), inner=f"{met.name} ({met.code}): {met.message}")
+
+
 def remembered(code: int) -> Fault:
     """Of an outcome told again: of the fault only its code was kept."""
     return _fault(code, "REMEMBERED", "as answered before; the response under the same correlation id says more")

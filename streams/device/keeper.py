@@ -21,6 +21,7 @@ from streams.device.events import (
     CommandAccepted,
     CommandReceived,
     CommandRefused,
+    CounterDoubted,
     DeviceEvents,
     Event,
     JobDispatched,
@@ -54,6 +55,7 @@ class Counts:
     delegated: int = 0
     decisions: int = 0
     late: int = 0
+    counters_doubted: int = 0
 
 
 _ANSWERS: Final = {JOB_RESULTS.name: b"results/%d", DEVICE_MESSAGES.name: b"messages/%d"}
@@ -285,6 +287,8 @@ class Partition:
                 self.counts.delegated += 1
         elif isinstance(event, CommandRefused):
             self.counts.refused += 1
+        elif isinstance(event, CounterDoubted):
+            self.counts.counters_doubted += 1
 
     # --- settling
 

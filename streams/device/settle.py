@@ -8,10 +8,12 @@ A command that may not be repeated and whose answer was lost is in doubt: its ne
 from collections.abc import Iterable, Mapping
 
 from operations import catalogue
+from schemas._quick import replace
 from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Status, TimeZoneSet
 from streams.device import doubt, faults
 from streams.device.decided import due, misfits
 from streams.device.events import (
+    CounterDoubted,
     CounterRaised,
     Event,
     JobLost,
@@ -32,7 +34,7 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     ended = message.ended
     flight = device.flight
     if flight is None or flight.number != ended.number:
-        return _learnt(device, ended, None)
+        return _learnt(device, ended, None, limits)
     outcomes: dict[str, CommandEnded] = {}
     for outcome in ended.commands:
         outcomes.setdefault(outcome.correlation_id, outcome)
@@ -40,9 +42,12 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     unreached = not ended.reached and any(_called(held, outcomes) for held in flying)
     events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at)]
     registration = _registration(device, ended)
-    events += _learnt(device, ended, registration)
+    events += _learnt(device, ended, registration, limits)
+    doubted = _doubted(device, ended, limits)
     for held in flying:
         outcome = outcomes.get(held.correlation_id) or CommandEnded(held.correlation_id, Ended.NOT_STARTED)
+        if doubted is not None and outcome.ended is Ended.RETRIABLE and outcome.fault is not None:
+            outcome = replace(outcome, fault=faults.floor_doubted(doubted, device.counter, outcome.fault))
         if held.delegated is not None:
             begun = outcome.ended is Ended.NOT_STARTED and held.correlation_id in flight.attempting
             how = Ended.UNKNOWN if begun else outcome.ended
@@ -129,13 +134,30 @@ def taught(device: Device, outcomes: Iterable[CommandEnded], registered: DeviceR
     return events
 
 
-def _learnt(device: Device, ended: JobEnded, registered: DeviceRegistered | None) -> list[Event]:
+def _learnt(device: Device, ended: JobEnded, registered: DeviceRegistered | None, limits: Limits) -> list[Event]:
     events: list[Event] = [] if registered is None else [registered]
     events += taught(device, ended.commands, registered)
-    floor = min(max(ended.counter_floor or 0, ended.counter_next), LAST_COUNTER + 1)
+    doubted = _doubted(device, ended, limits)
+    if doubted is not None:
+        events.append(CounterDoubted(doubted))
+    told = ended.counter_floor or 0 if doubted is None else 0
+    floor = min(max(told, ended.counter_next), LAST_COUNTER + 1)
     if floor > device.counter:
         events.append(CounterRaised(floor))
     return events
+
+
+def _doubted(device: Device, ended: JobEnded, limits: Limits) -> int | None:
+    """A counter that is not believed to be the meter's.
+
+    Where the meter says what it expects, nothing proves that it was the meter: the counter is read without security, or
+    comes in an error in the clear. Who can answer in its place could name the last one there is, and with it use up the
+    counters of the key for ever: they never go down. So one answer moves us by no more than a meter can be ahead in its
+    life (`Limits.counter_leap`); to use up a key so takes thousands of jobs, each in the log and the metrics. A meter
+    that is really further ahead is registered with its counter, or the setting is raised for a while.
+    """
+    told = ended.counter_floor
+    return told if told is not None and told > device.counter + limits.counter_leap else None
 
 
 def ended_as(

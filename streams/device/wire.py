@@ -26,6 +26,7 @@ for _event in (
     events.CommandSettled,
     events.CancelNoted,
     events.CounterRaised,
+    events.CounterDoubted,
     events.Snapshotted,
     events.JobTaken,
     events.JobRefused,

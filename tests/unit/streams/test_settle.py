@@ -6,7 +6,7 @@ import pytest
 
 from schemas import codec, topics
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, Job, Status, TimeZoneSet
-from streams.device.events import CommandPostponed, CounterRaised, JobLost
+from streams.device.events import CommandPostponed, CounterDoubted, CounterRaised, JobLost
 from streams.device.limits import Limits
 from streams.device.state import Device
 from streams.keeper import Outgoing
@@ -181,6 +181,29 @@ class TestCounters:
         assert job.counter_from == 70_000
         here.batch(ended(job, counter_floor=3))
         assert here.device().counter == job.counter_to + 1
+
+    @pytest.mark.parametrize(
+        ("ahead", "followed"), [(0, True), (1_000_000, True), (1_000_001, False), (0xFFFF_FFFF - 200, False)]
+    )
+    def test_a_meter_that_is_said_to_be_far_ahead_is_not_believed(self, ahead: int, followed: bool) -> None:
+        """Nothing proves who said so: one lie must not use up the counters of a key."""
+        here = world()
+        job = flying(here, 1)
+        ours = here.device().counter
+        sent = here.batch(ended(job, one(job, Ended.RETRIABLE), counter_floor=ours + ahead))
+        assert here.device().counter == (ours + ahead if followed else ours)
+        assert (CounterDoubted(ours + ahead) in log(sent)[0].events) is not followed
+        assert here.keeper.counts.counters_doubted == (not followed)
+        fault = here.device().queue[0].fault
+        assert fault is not None and (fault.name == "COUNTER_DOUBTED") is not followed
+        if not followed:
+            assert str(ours + ahead) in fault.message and fault.inner is not None and REFUSED.name in fault.inner
+
+    def test_what_the_worker_itself_used_is_always_believed(self) -> None:
+        here = world()
+        job = flying(here, 1)
+        here.batch(ended(job, counter_floor=0xFFFF_FFFF, counter_next=job.counter_to + 9))
+        assert here.device().counter == job.counter_to + 9
 
     def test_used_up_is_an_error_and_not_a_second_use(self) -> None:
         here = World(LIMITS).holding(registered(counter=0xFFFF_FFFF))
