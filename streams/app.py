@@ -56,6 +56,7 @@ _ABOUT = {
     "accepted": "Commands accepted",
     "dispatched": "Jobs dispatched to workers",
     "delegated": "Jobs of M-Bus meters given to their gateways",
+    "doubted": "Commands whose answer was lost and which may not be repeated, to be looked for",
     "decisions": "Decisions logged",
     "late": "Results and repeats that changed nothing",
     "counters_doubted": "Invocation counters named by meters that were too far ahead to be followed",

@@ -19,6 +19,7 @@ from streams.device.dispatch import Index, dispatch
 from streams.device.events import (
     UNVERSIONED,
     CommandAccepted,
+    CommandDoubted,
     CommandReceived,
     CommandRefused,
     CounterDoubted,
@@ -53,6 +54,7 @@ class Counts:
     accepted: int = 0
     dispatched: int = 0
     delegated: int = 0
+    doubted: int = 0
     decisions: int = 0
     late: int = 0
     counters_doubted: int = 0
@@ -285,6 +287,8 @@ class Partition:
                 self.counts.dispatched += 1
             else:
                 self.counts.delegated += 1
+        elif isinstance(event, CommandDoubted):
+            self.counts.doubted += 1
         elif isinstance(event, CommandRefused):
             self.counts.refused += 1
         elif isinstance(event, CounterDoubted):

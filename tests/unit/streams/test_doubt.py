@@ -75,6 +75,7 @@ def test_a_worker_that_lost_the_answer_brings_doubt_and_no_outcome() -> None:
     assert CommandDoubted(uid(1), NOON + 30_000, 1, LOST) in log(sent)[-1].events
     (held,) = here.device().queue
     assert (held.doubt, held.attempts, held.looks, held.not_before) == (LOST, 1, 0, NOON + 30_000)
+    assert here.keeper.counts.doubted == 1
 
 
 def test_a_job_lost_after_its_attempt_began_brings_doubt() -> None:
