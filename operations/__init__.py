@@ -16,9 +16,9 @@ from importlib import import_module
 from inspect import getdoc, signature
 from pkgutil import iter_modules
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
-from operations._build import build
+from operations._build import build, call
 from operations._errors import Rejected
 from operations._meter import Device, Known, Meter
 from operations._profile import Profile, not_in_profile
@@ -26,12 +26,24 @@ from operations._steps import Answer, Steps, Verifying
 from operations._verifying import check_verify
 from schemas.records import CommandHeader, EnergyReads, RegisterReads
 
-__all__ = ["Device", "Known", "Meter", "Operation", "build_request", "catalogue", "decided", "operation"]
+__all__ = [
+    "Cost", "Device", "Known", "Meter", "Operation", "build_request", "bundled", "catalogue", "decided", "operation",
+]  # fmt: skip
 
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
 VerifyFunction = Callable[[Any, Meter], Verifying[Any]]
 DecideFunction = Callable[[Any, Device], Answer[Any] | None]
 ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads]]
+
+
+class Cost(NamedTuple):
+    """What a request may take at most: time with the meter, and APDUs of the client, association included."""
+
+    seconds: int
+    frames: int
+
+
+CostFunction = Callable[[Any], Cost]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +58,7 @@ class Operation:
     it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried out also in a state of life
     whose devices are otherwise left alone. `before_registration`: does not wait for an AddDevice that is on its way.
     `alone`: has its job, and so its association, to itself.
+    `bundled`: may be an action of a Bundle. `cost(request)`: seconds and frames, when they depend on the request.
     """
 
     name: str
@@ -63,7 +76,13 @@ class Operation:
     in_any_lifecycle: bool
     before_registration: bool
     alone: bool
+    bundled: bool
+    cost: CostFunction | None
     summary: str
+
+    def cost_of(self, request: Any) -> Cost:
+        """What one request may take."""
+        return Cost(self.seconds, self.frames) if self.cost is None else self.cost(request)
 
     def check(self, profile: Profile) -> None:
         """Raises Rejected 416 when the profile lacks an object this operation cannot do without."""
@@ -87,8 +106,11 @@ def operation(
     verify: VerifyFunction | None = None,
     decide: DecideFunction | None = None,
     reads: ReadsFunction | None = None,
+    bundled: bool | None = None,
+    cost: CostFunction | None = None,
 ) -> Callable[[StepsFunction], StepsFunction]:
-    """Put the decorated conversation into the catalogue. Its annotations name the request and the result.
+    """Put the decorated conversation into the catalogue. Its annotations name the request and the result. `bundled`:
+    whatever calls a meter is, unless it says otherwise.
 
     Raises ValueError when the name is taken, an annotation is missing, or what may not be repeated cannot be verified
     by looking only: at import, so a wrong operation stops the start.
@@ -110,6 +132,8 @@ def operation(
             in_any_lifecycle=False,
             before_registration=False,
             alone=alone or not connects,
+            bundled=connects if bundled is None else bundled,
+            cost=cost,
         )
         return steps
 
@@ -141,6 +165,8 @@ def decided(
             in_any_lifecycle=in_any_lifecycle,
             before_registration=before_registration,
             alone=False,
+            bundled=False,
+            cost=None,
         )
         return decide
 
@@ -161,15 +187,26 @@ def _declare(function: Callable[..., Any], *, name: str, **declared: Any) -> Non
         summary=(getdoc(module) or "").split("\n", 1)[0],
         **declared,
     )
+    call(_found[name].request, name)
 
 
 @cache
 def catalogue() -> Mapping[str, Operation]:
     """All operations by name, sorted: every module of this folder whose name has no leading underscore."""
-    for module in iter_modules(__path__):
-        if not module.name.startswith("_") and not module.ispkg:
-            import_module(f"{__name__}.{module.name}")
+    _import_all()
     return MappingProxyType(dict(sorted(_found.items())))
+
+
+def bundled() -> Mapping[str, Operation]:
+    """The operations that may be actions of a Bundle, by name, sorted. For `bundle.py`, which is imported last."""
+    _import_all(but="bundle")
+    return {name: found for name, found in sorted(_found.items()) if found.bundled}
+
+
+def _import_all(but: str = "") -> None:
+    for module in iter_modules(__path__):
+        if not module.name.startswith("_") and not module.ispkg and module.name != but:
+            import_module(f"{__name__}.{module.name}")
 
 
 def build_request(name: str, values: Mapping[str, Any]) -> Any:

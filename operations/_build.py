@@ -16,10 +16,24 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from operations._cosem_time import moment_of
 from operations._errors import Rejected
+from schemas._names import full_name
 
 Build = Callable[[str, Any], Any]  # field path, value -> value of the field's type
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+_called: dict[type, str] = {}
+
+
+def call(cls: type, name: str) -> None:
+    """Let callers say `name` where one of several records is wanted, besides its Avro name: at import."""
+    _called[cls] = name
+
+
+def called(cls: type) -> str | None:
+    """What `call` said."""
+    return _called.get(cls)
 
 
 def build(cls: type, values: Mapping[str, Any]) -> Any:
@@ -44,7 +58,11 @@ def _record(cls: type) -> Build:
         for name in needed:
             if name not in values:
                 raise Rejected("is missing", field=f"{dot}{name}")
-        return cls(**{name: part(f"{dot}{name}", values[name]) for name, part in parts if name in values})
+        built = {name: part(f"{dot}{name}", values[name]) for name, part in parts if name in values}
+        try:
+            return cls(**built)
+        except Rejected as rejected:
+            raise rejected.within(path) if path else rejected from None
 
     return build_record
 
@@ -56,6 +74,8 @@ def _builder(hint: Any) -> Build:
         if len(kinds) == 1 and len(kinds) < len(arguments):
             inner = _builder(kinds[0])
             return lambda path, value: None if value is None else inner(path, value)
+        if len(kinds) == len(arguments) and all(is_dataclass(kind) for kind in kinds):
+            return _one_of(kinds)
     elif origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return _tuple(_builder(arguments[0]))
     elif origin is dict and arguments == (str, str):
@@ -79,6 +99,36 @@ def _tuple(item: Build) -> Build:
         return tuple(item(f"{path}[{index}]", each) for index, each in enumerate(value))
 
     return build_tuple
+
+
+def _one_of(kinds: list[type]) -> Build:
+    """One of several records: its name with its fields, a pair as a decoded union has it or a mapping of one entry; a
+    record without required fields by its name alone.
+    """
+    parts: dict[str, Build] = {}
+    shown = []
+    for kind in kinds:
+        names = {full_name(kind), _called.get(kind, full_name(kind))}
+        parts |= dict.fromkeys(names, _record(kind))
+        shown.append(min(names, key=len))
+
+    def build_one_of(path: str, value: Any) -> Any:
+        match value:
+            case str():
+                name, values = value, None
+            case [str(first), second]:
+                name, values = first, second
+            case Mapping() if len(value) == 1:
+                ((name, values),) = value.items()
+            case _ if type(value) in kinds:
+                return value
+            case _:
+                raise _wrong(path, "a name with its fields, such as {name: {field: value}}", value)
+        if name not in parts:
+            raise Rejected(f"{str(name)[:80]!r} is none of {_list(shown)}", field=path)
+        return parts[name](path, {} if values is None else values)
+
+    return build_one_of
 
 
 def _enum(cls: type[Enum]) -> Build:

@@ -41,6 +41,11 @@ class Rejected(OperationError):
         super().__init__(f"{field}: {reason}" if field else reason)
         self.reason, self.field, self.code, self.name = reason, field, code, name
 
+    def within(self, path: str) -> "Rejected":
+        """The same, of a record that lies at `path` of the request."""
+        field = f"{path}.{self.field}" if self.field else path
+        return Rejected(self.reason, field=field, code=self.code, name=self.name)
+
     def fault(self) -> Fault:
         return Fault(code=self.code, name=self.name, component=COMPONENT, message=str(self), field=self.field)
 

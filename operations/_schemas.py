@@ -31,8 +31,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import schemas
 from operations import Operation, catalogue
 from operations._schema_docs import about, field_comments
-from schemas import asyncapi, compatibility, records
+from schemas import asyncapi, compatibility
 from schemas._logical import DECIMAL_PRECISION, DECIMAL_SCALE, EPOCH, bytes_of, millis_of
+from schemas._names import full_name
 
 AVRO = Path(schemas.__file__).parent / "avro"
 RELEASED = Path(schemas.__file__).parent / "released"
@@ -85,14 +86,6 @@ def _first_mentions(schema: Json, namespace: str, defined: set[str]) -> Json:
         )
         for key, value in schema.items()
     }
-
-
-def full_name(cls: type) -> str:
-    """Avro name of a dataclass or enum: that of its module, so two operations may both have a `Row`."""
-    if cls.__module__ == records.__name__:
-        return f"meterlog.{cls.__name__}"
-    module = ".".join(part.lstrip("_") for part in cls.__module__.split("."))
-    return f"meterlog.{module}.{cls.__name__}"
 
 
 class _Mapping:

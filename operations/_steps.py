@@ -99,7 +99,18 @@ class Reseal:
     encrypted: bytes
 
 
-Step = Get | GetList | ReadRows | Set | Now | Reseal
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Carry out an action of a bundle as if it had been sent for itself, unless an earlier job has. `place`: from 0.
+    Answer: its result, or a `FaultEntry`; nothing is thrown in, so the next action has its turn.
+    """
+
+    place: int
+    operation: str
+    request: Any
+
+
+Step = Get | GetList | ReadRows | Set | Now | Reseal | Act
 
 
 @dataclass(frozen=True, slots=True)

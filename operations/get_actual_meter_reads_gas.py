@@ -62,6 +62,7 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[R
     seconds=60,
     frames=ASSOCIATION + 8,  # three attributes one by one, or a list
     decide=decide,
+    bundled=False,  # the action of a bundle would have to name the M-Bus meter
     reads=reads,
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from schemas._avsc import NAMED, Json, Names
 from schemas._logical import READERS, TYPES, WRITERS
+from schemas._names import full_name
 
 Change = Callable[[Any], Any]
 Classes = Mapping[str, type]
@@ -196,9 +197,9 @@ def _union_writer(schema: list[Json], names: Names, classes: Classes, rich: bool
         elif type(value) in by_type:
             name, change = by_type[type(value)]
         elif rich and is_dataclass(value):
-            name = next((full for full in by_name if full.rpartition(".")[2] == type(value).__name__), "")
-            if not name:
-                raise TypeError(f"{type(value).__name__} is none of {sorted(by_name)}")
+            name = full_name(type(value))
+            if name not in by_name:
+                raise TypeError(f"{name} is none of {sorted(by_name)}")
             change = by_name[name]
         else:
             raise TypeError(f"{type(value).__name__} is none of {sorted(by_name)}")

@@ -353,6 +353,14 @@ def encode_result(operation: str, result: object) -> bytes:
     return _known(name).part(name, "result").write(result)
 
 
+def response_header(operation: str) -> bytes:
+    """The ten bytes before the operation's responses: by them a result kept for later is known to be of this schema.
+    Raises LookupError (no such operation).
+    """
+    name = _response_name(operation)
+    return _known(name).by_name[name].header
+
+
 def decode_result(operation: str, body: bytes) -> dict[str, Any]:
     """What `encode_result` wrote. Raises LookupError (no such operation), Unreadable."""
     name = _response_name(operation)

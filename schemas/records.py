@@ -174,6 +174,7 @@ class JobCommand:
     command: bytes
     verify: bool = False  # look whether an earlier attempt was carried out; never carry it out
     delegated: Delegated | None = None
+    kept: bytes | None = None  # of a bundle: the entries that earlier jobs obtained (`operations/bundle.py`)
 
 
 @quick
@@ -199,6 +200,7 @@ class JobAttempting:
     number: int
     correlation_id: str
     at: int
+    action: int | None = None  # of a bundle: the place of the action, from 0
 
 
 class Ended(StrEnum):

@@ -45,7 +45,7 @@ def record(full_name: str) -> st.SearchStrategy[Any]:
 def of_schema(schema: Schema, named: dict[str, Schema], *, rich: bool) -> st.SearchStrategy[Any]:
     """Values of any schema; `rich`: the record around it has no class, so times are datetimes."""
     if isinstance(schema, list):
-        return st.one_of(*[of_schema(branch, named, rich=rich) for branch in schema])
+        return st.one_of(*[_branch(branch, named, rich, several=len(schema) > 2) for branch in schema])
     if isinstance(schema, str):
         return SCALARS[schema] if schema in SCALARS else of_schema(named[schema], named, rich=rich)
     kind, logical = schema["type"], schema.get("logicalType")
@@ -62,6 +62,15 @@ def of_schema(schema: Schema, named: dict[str, Schema], *, rich: bool) -> st.Sea
         cls = codec.bound().get(schema["name"])
         return st.sampled_from(schema["symbols"] if cls is None else list(cls))  # type: ignore[call-overload]
     return of_schema(kind, named, rich=rich)
+
+
+def _branch(schema: Schema, named: dict[str, Schema], rich: bool, *, several: bool) -> st.SearchStrategy[Any]:
+    """One branch of a union; a record without a class comes with its name where there are several."""
+    found = of_schema(schema, named, rich=rich)
+    definition = named.get(schema) if isinstance(schema, str) else schema
+    if not several or definition is None or definition["type"] != "record" or definition["name"] in codec.bound():
+        return found
+    return found.map(lambda value, name=definition["name"]: (name, value))  # type: ignore[misc]
 
 
 def _record(schema: Schema, named: dict[str, Schema]) -> st.SearchStrategy[Any]:

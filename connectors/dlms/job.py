@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from connectors.dlms import cosem
+from connectors.dlms.actions import Actions
 from connectors.dlms.failures import OutOfStep, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link
@@ -27,10 +28,10 @@ from connectors.dlms.session import (
     carry_out_local,
     drive,
 )
-from operations import Meter, Operation, build_request, catalogue
+from operations import Meter, Operation, build_request, bundle, catalogue
 from operations._errors import MeterRefused, OperationError, Rejected, Unreachable
 from operations._profile import PUBLIC_CLIENT
-from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Set, Step
+from operations._steps import Act, Answer, Attribute, CannotTell, Get, NotDone, Set, Step
 from roles.steps import passing
 from schemas import codec
 from schemas.records import (
@@ -91,11 +92,12 @@ class _Plan:
     verify: bool
     name: str  # of the command within the job
     mbus: Delegated | None  # the M-Bus meter it is about
+    action: int | None = None  # its place, when it is one of a bundle's
 
     def conversation(self, meter: Meter) -> Generator[Step, Any, _Told]:
         """The operation, or the look at what became of it."""
         begin = self.operation.verify if self.verify else self.operation.steps
-        assert begin is not None  # `_plan` has seen to it
+        assert begin is not None  # `_checked` has seen to it
         return begin(self.request, meter)
 
 
@@ -157,14 +159,53 @@ class _Run:
             plan = self._plan(command)
         except OperationError as error:
             return CommandEnded(correlation_id, Ended.FAILED, error.fault())
-        if plan.operation.connects and self._never_open is not None:
+        if isinstance(plan.request, bundle.Request):
+            return await self._bundle(plan, plan.request, command)
+        return (await self._alone(plan))[0]
+
+    async def _bundle(self, plan: _Plan, request: bundle.Request, command: JobCommand) -> CommandEnded:
+        """What a bundle comes to; as long as another job can do something for it, Retriable with what there is."""
+        correlation_id = plan.name
+
+        async def carry(act: Act, look: bool) -> tuple[CommandEnded, Any]:
+            try:
+                operation = catalogue()[act.operation]
+                action = self._checked(operation, act.request, plan.command, command, verify=look)
+            except OperationError as error:
+                return CommandEnded(correlation_id, Ended.FAILED, error.fault()), None
+            told = await self._alone(replace(action, action=act.place))
+            self._results.pop(correlation_id, None)  # the action's; the bundle's holds it
+            return told
+
+        try:
+            actions = Actions(request, bundle.kept_entries(request, command.kept), carry)
+        except codec.Unreadable as unreadable:
+            reason = f"what earlier jobs obtained cannot be read: {unreadable.reason}"
+            return CommandEnded(correlation_id, Ended.FAILED, OperationError(reason).fault())
+        obtained = actions.answered
+        await drive(bundle.steps(request, no_meter(self._job.device_id)), actions.act)
+        if self._never_open is not None and not obtained:
             return self._failed(plan, self._never_open, written=False)
-        if plan.operation.connects and (self._over or self._deadline.left <= 0):
+        if actions.open and not actions.tried:
             return CommandEnded(correlation_id, Ended.NOT_STARTED)
+        if actions.answered:
+            self._results[correlation_id] = codec.encode_result(bundle.NAME, actions.result)
+        ended = Ended.RETRIABLE if actions.open else Ended.SUCCESSFUL
+        fault = actions.fault if actions.open else None
+        return CommandEnded(correlation_id, ended, fault, facts=tuple(actions.facts))
+
+    async def _alone(self, plan: _Plan) -> tuple[CommandEnded, Any]:
+        """How a command, or an action of one, ended; and its result, when it has one."""
+        correlation_id = plan.name
+        if plan.operation.connects and self._never_open is not None:
+            return self._failed(plan, self._never_open, written=False), None
+        if plan.operation.connects and (self._over or self._deadline.left <= 0):
+            return CommandEnded(correlation_id, Ended.NOT_STARTED), None
         writes = self._session.writes if self._session else 0
         failure: OperationError
         try:
-            return self._concluded(plan, await self._converse(plan))
+            answer = await self._converse(plan)
+            return self._concluded(plan, answer), answer.result if isinstance(answer, Answer) else None
         except asyncio.CancelledError:
             _uncancel()
             self._over = True
@@ -173,10 +214,10 @@ class _Run:
             failure = error
         except Exception as bug:
             # Of an operation or of ours. Its text may quote what it was given, so the log gets the type and place only.
-            _log.error("command_failed", operation=command.operation, error=type(bug).__name__, where=_place(bug))
-            failure = OperationError(f"{command.operation} failed inside the worker: {type(bug).__name__}")
+            _log.error("command_failed", operation=plan.operation.name, error=type(bug).__name__, where=_place(bug))
+            failure = OperationError(f"{plan.operation.name} failed inside the worker: {type(bug).__name__}")
         written = self._session is not None and self._session.writes > writes
-        return self._failed(plan, failure, written=written)
+        return self._failed(plan, failure, written=written), None
 
     def _plan(self, command: JobCommand) -> _Plan:
         """The operation and its request, checked before anything connects. Raises OperationError."""
@@ -190,15 +231,21 @@ class _Run:
             decoded = codec.decode_command(command.command)
         except codec.Unreadable as unreadable:
             raise Rejected(f"the command cannot be read: {unreadable.reason}", field="command") from None
-        if command.verify and operation.verify is None:
-            raise OperationError(f"this worker knows no way to verify {command.operation}")
         request = build_request(command.operation, decoded.request)
+        return self._checked(operation, request, decoded, command, verify=command.verify)
+
+    def _checked(
+        self, operation: Operation, request: Any, decoded: codec.Command, command: JobCommand, *, verify: bool
+    ) -> _Plan:
+        """A plan for this device. Raises Rejected when its profile cannot carry it out."""
+        if verify and operation.verify is None:
+            raise OperationError(f"this worker knows no way to verify {operation.name}")
         registration = self._job.registration
         if registration is not None:
             operation.check(self._meter(registration, command.delegated).profile)
         elif operation.connects:
             raise Rejected("the device is not known", field="device_id", code=201, name="UNKNOWN_DEVICE")
-        return _Plan(operation, request, decoded, command.verify, command.correlation_id, command.delegated)
+        return _Plan(operation, request, decoded, verify, command.correlation_id, command.delegated)
 
     def _meter(self, registration: Registration, mbus: Delegated | None) -> Meter:
         """The meter of a conversation: an M-Bus meter is its gateway's channel under its own name."""
@@ -226,6 +273,7 @@ class _Run:
             if isinstance(step, Set) and not told:
                 told = True
                 await self._attempting(plan)
+            assert not isinstance(step, Act)  # no bundle is an action
             return await session.carry_out(step)
 
         try:
@@ -242,7 +290,7 @@ class _Run:
         return await carry_out_local(step, self._desk.keys, self._desk.pool)
 
     async def _attempting(self, plan: _Plan) -> None:
-        record = JobAttempting(self._job.device_id, self._job.number, plan.name, _now())
+        record = JobAttempting(self._job.device_id, self._job.number, plan.name, _now(), plan.action)
         try:
             async with asyncio.timeout(max(0.0, self._deadline.left)):
                 await self._desk.attempting(record, self._partition)

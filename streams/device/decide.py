@@ -37,9 +37,10 @@ def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
             if flight is None or flight.number != attempting.number:
                 return []  # late: the command has been judged
             name = attempting.correlation_id
-            if name not in flight.correlation_ids or name in flight.attempting:
+            known = {each.action for each in flight.actions if each.correlation_id == name}
+            if name not in flight.correlation_ids or name in flight.attempting or attempting.action in known:
                 return []
-            return [AttemptBegun(attempting.number, name)]
+            return [AttemptBegun(attempting.number, name, attempting.action)]
         case ResultReported():
             return report(device, message, limits)
         case TimePassed():

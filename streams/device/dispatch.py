@@ -20,7 +20,7 @@ from streams.device import faults
 from streams.device.decided import carried_out_here, may_be_decided
 from streams.device.events import Event, JobDispatched
 from streams.device.leases import NEVER as _NEVER
-from streams.device.leases import lease_end
+from streams.device.leases import cost_of, lease_end
 from streams.device.leases import seconds_of as _seconds
 from streams.device.limits import Limits
 from streams.device.outcome import orphans, settled, settled_in
@@ -305,9 +305,8 @@ def _together(due: list[Pending], limits: Limits) -> list[Pending]:
 
 def _alone(held: Pending, limits: Limits) -> bool:
     found = catalogue().get(held.operation)
-    return found is None or found.alone or found.seconds > limits.seconds_a_job
+    return found is None or found.alone or cost_of(held).seconds > limits.seconds_a_job
 
 
 def _frames(held: Pending) -> int:
-    found = catalogue().get(held.operation)
-    return found.frames if found is not None and found.connects else 0
+    return cost_of(held).frames

@@ -94,10 +94,11 @@ class JobDispatched:
 @quick
 @dataclass(frozen=True, slots=True)
 class AttemptBegun:
-    """From now on nobody may carry this command out again: the meter may have heard it."""
+    """From now on nobody may carry this command, or this action of a bundle, out again: the meter may have heard it."""
 
     number: int
     correlation_id: str
+    action: int | None = None
 
 
 @quick
@@ -131,6 +132,7 @@ class CommandPostponed:
     not_before: int
     attempts: int
     fault: Fault | None
+    kept: bytes | None = None  # of a bundle: what its jobs obtained so far
 
 
 @quick
@@ -170,8 +172,9 @@ class AttemptDisproved:
 @quick
 @dataclass(frozen=True, slots=True)
 class CommandSettled:
-    """The one terminal outcome. The log never holds what a meter answered: `react` takes that from the message that
-    brought it. `result`: what an operation answered that was carried out here, small, so that the log explains itself.
+    """The one terminal outcome. The log never holds what a meter answered, but for bundles answered in part: `react`
+    takes that from the message that brought it. `result`: what an operation answered that was carried out here, small,
+    so that the log explains itself; or what is there of a bundle that could not be finished.
     """
 
     correlation_id: str

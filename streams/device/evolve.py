@@ -31,7 +31,7 @@ from streams.device.events import (
 )
 from streams.device.messages import own_name, serve
 from streams.device.snapshot import state_in
-from streams.device.state import Device, Flight, Pending, Settled, id_bytes, remember
+from streams.device.state import AttemptedAction, Device, Flight, Pending, Settled, id_bytes, remember
 
 
 def fold(device: Device, decision: DeviceEvents) -> Device:
@@ -81,6 +81,9 @@ def evolve(device: Device, event: Event) -> Device:
         case AttemptBegun():
             if device.flight is None:
                 return device
+            if event.action is not None:
+                actions = (*device.flight.actions, AttemptedAction(event.correlation_id, event.action))
+                return replace(device, flight=replace(device.flight, actions=actions))
             attempting = (*device.flight.attempting, event.correlation_id)
             return replace(device, flight=replace(device.flight, attempting=attempting))
         case JobReported(remaining=remaining) if remaining and device.flight is not None:
@@ -93,7 +96,7 @@ def evolve(device: Device, event: Event) -> Device:
         case JobLost():
             return replace(device, flight=None)
         case CommandPostponed():
-            changes = {"attempts": event.attempts, "fault": event.fault}
+            changes = {"attempts": event.attempts, "fault": event.fault, "kept": event.kept}
             return _held(device, event.correlation_id, not_before=event.not_before, **changes)
         case CommandDoubted():
             name, fault = event.correlation_id, event.fault

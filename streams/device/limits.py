@@ -28,9 +28,12 @@ class Limits:
     delegation: int = 10 * MINUTE_MS  # a gateway begins an M-Bus meter's command within it, or gives it back
     ageing_step: int = 10 * MINUTE_MS  # in which a command below the default priority rises a step, up to it
     queue_commands: int = 256  # waiting at one device
-    queue_bytes: int = 512 * KIB  # of their records: state and job stay within one Kafka record
+    queue_bytes: int = (
+        512 * KIB
+    )  # of their records: state, job and what is kept of bundles stay within one Kafka record
     record_bytes: int = 256 * KIB  # of one command
     snapshot_every: int = 256  # versions of a device, from which a replay of its log can start
+    kept_bytes: int = 128 * KIB  # results that wait at one device for the rest of their bundles
     refused_lifecycles: frozenset[Lifecycle] = frozenset()  # whose devices are left alone; reference 2.14: none
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from zlib import crc32
 
 from schemas.records import Ended, Fault, Registration, Status
-from streams.device import faults
+from streams.device import faults, partial
 from streams.device.events import CommandPostponed, CommandReturned, CommandSettled, Event, Judged
 from streams.device.limits import Limits
 from streams.device.possible import REGISTERS, unsupported
@@ -36,10 +36,15 @@ def settled(
     result: bytes | None = None,
 ) -> CommandSettled | CommandReturned:
     """The outcome of an accepted command: as given, or Unknown with the fault that brought the doubt. One that is
-    carried out for an M-Bus meter is given back: that is who settles it.
+    carried out for an M-Bus meter is given back: that is who settles it. A bundle that was answered in part tells that
+    in any case (`partial`).
     """
     if held.delegated is not None:
         return returned(held, _RETURNED[status], fault, at, large_result)
+    if held.kept is not None and status is not Status.SUCCESSFUL:
+        result = partial.answer(held.kept)
+        if result is not None and status in (Status.ERROR, Status.EXPIRED):
+            status, fault = Status.SUCCESSFUL, None
     if held.doubt is not None and status is not Status.SUCCESSFUL:
         status, fault = Status.UNKNOWN, faults.unverified(held.doubt, fault)
     return CommandSettled(
@@ -85,7 +90,7 @@ def again(
     not_before = at + back_off(held.correlation_id, held.attempts, message.seed, limits)
     if held.expires_at is not None and not_before >= held.expires_at:
         return settled(held, Status.EXPIRED, faults.too_late(held.expires_at, fault), at, attempts=attempts)
-    return CommandPostponed(held.correlation_id, not_before, attempts, fault)
+    return CommandPostponed(held.correlation_id, not_before, attempts, fault, held.kept)
 
 
 def back_off(correlation_id: str, tries: int, seed: int, limits: Limits) -> int:

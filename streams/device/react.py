@@ -130,7 +130,7 @@ def _job_command(held: Pending) -> JobCommand:
     """While it is in doubt whether it was carried out, the worker may only look."""
     verify = held.doubt is not None
     attempt = held.attempts if verify else held.attempts + 1
-    return JobCommand(held.correlation_id, held.operation, attempt, held.command, verify, held.delegated)
+    return JobCommand(held.correlation_id, held.operation, attempt, held.command, verify, held.delegated, held.kept)
 
 
 def _result(event: CommandSettled, message: Message | None) -> bytes | None:

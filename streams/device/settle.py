@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from operations import catalogue
 from schemas._quick import replace
 from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Status, TimeZoneSet
-from streams.device import doubt, faults
+from streams.device import doubt, faults, partial
 from streams.device.decided import due, misfits
 from streams.device.events import (
     CounterDoubted,
@@ -44,8 +44,10 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     registration = _registration(device, ended)
     events += _learnt(device, ended, registration, limits)
     doubted = _doubted(device, ended, limits)
+    kept = {held.correlation_id: len(held.kept) for held in device.queue if held.kept is not None}
     for held in flying:
         outcome = outcomes.get(held.correlation_id) or CommandEnded(held.correlation_id, Ended.NOT_STARTED)
+        held = partial.obtained(held, outcome)
         if doubted is not None and outcome.ended is Ended.RETRIABLE and outcome.fault is not None:
             outcome = replace(outcome, fault=faults.floor_doubted(doubted, device.counter, outcome.fault))
         if held.delegated is not None:
@@ -56,6 +58,9 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
             events += doubt.looked(held, outcome, message, limits)
         elif outcome.ended is Ended.NOT_STARTED and held.correlation_id in flight.attempting:
             events.append(doubt.doubted(held, faults.not_told("it was begun, and its end not told"), message, limits))
+        elif partial.no_room(held, outcome, kept, limits):
+            at, large = message.at, outcome.large_result
+            events.append(settled(held, Status.SUCCESSFUL, None, at, attempts=held.attempts + 1, large_result=large))
         else:
             events.append(ended_as(held, outcome, message, limits, registration))
     known = device.registration or (registration.registration if registration is not None else None)
@@ -83,7 +88,11 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
             elif begun:
                 events.append(doubt.doubted(held, fault, message, limits))
             elif held.correlation_id in flight.correlation_ids:
-                events.append(again(held, fault, message, limits))
+                left = partial.lost(held, flight, fault)
+                if left is None:
+                    events.append(settled(held, Status.UNKNOWN, fault, message.at, attempts=held.attempts + 1))
+                else:
+                    events.append(again(left, fault, message, limits))
         flight = None
     flying = flight.correlation_ids if flight is not None else ()
     gone = settled_in(events)

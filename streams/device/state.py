@@ -41,6 +41,15 @@ class Pending:
     looks: int = 0  # jobs that were to look and could not
     cancelled_by: str | None = None  # the Cancel that came while a worker had it
     delegated: Delegated | None = None  # whose it is, when this gateway carries it out for an M-Bus meter
+    kept: bytes | None = None  # of a bundle: what its jobs obtained so far (`partial`)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptedAction:
+    """An action of a bundle whose step that may not be repeated has begun. `action`: its place, from 0."""
+
+    correlation_id: str
+    action: int
 
 
 @quick
@@ -56,6 +65,7 @@ class Flight:
     counter_to: int
     attempting: tuple[str, ...] = ()  # commands whose step that may not be repeated has begun
     gateway_id: str | None = None  # who carries it out for an M-Bus meter; None: a worker
+    actions: tuple[AttemptedAction, ...] = ()  # actions of bundles whose step that may not be repeated has begun
 
 
 @dataclass(frozen=True, slots=True)

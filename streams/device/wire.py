@@ -8,7 +8,7 @@ from streams.device.events import DeviceEvents
 from streams.device.state import Device
 
 codec.bind("meterlog.DeviceState", Device)
-for _part in (state.Flight, state.Pending, state.Served):
+for _part in (state.Flight, state.Pending, state.AttemptedAction, state.Served):
     codec.bind(f"meterlog.{_part.__name__}", _part)
 for _event in (
     events.DeviceEvents,

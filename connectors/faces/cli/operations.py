@@ -1,12 +1,13 @@
 """`meterlog operations`: what can be asked of a device, and the fields of each request."""
 
 from dataclasses import MISSING, fields
-from typing import Any, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import click
 
 from connectors.faces.cli.terminal import Failure, console, json_option, plain, print_json, print_table
 from operations import Operation, catalogue
+from operations._build import called
 
 
 @click.command()
@@ -51,6 +52,9 @@ def _fields(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _type_name(hint: Any) -> str:
+    if get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Union:
+        names = (called(kind) or kind.__name__ for kind in get_args(get_args(hint)[0]))
+        return f"list of {{name: {{field: value}}}}; names: {', '.join(names)}"
     return hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)
 
 

@@ -91,7 +91,11 @@ def request_fields(pairs: tuple[str, ...]) -> Mapping[str, Any]:
             raise click.BadParameter(f"{pair!r} is not FIELD=VALUE", param_hint="--set")
         try:
             fields[name] = json.loads(text)
-        except json.JSONDecodeError:
+        except json.JSONDecodeError as error:
+            if text.lstrip().startswith(("[", "{")):  # meant as JSON: a list of names needs no brackets
+                raise click.BadParameter(
+                    f"{name} is no JSON: {error.msg} at character {error.pos + 1}", param_hint="--set"
+                ) from None
             fields[name] = text
     return fields
 

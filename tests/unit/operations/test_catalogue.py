@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operations import Device, Operation, catalogue, operation
+from operations import Device, Operation, bundle, catalogue, operation
 from operations._build import build
 from operations._data import Data, Tag
 from operations._errors import Rejected
@@ -93,12 +93,13 @@ def test_what_calls_a_meter_is_for_electricity_meters_or_for_those_on_a_gateway(
     gas = Device("G" * 17, registered=True, device_type="SMART_METER_G", gateway_id="E" * 17, channel=1)
     if each.connects:
         assert each.decide is not None
+        request = bundle.Request((Request("UTC"),)) if each.name == bundle.NAME else None
         own, other, reason = (electricity, gas, "ask its gateway")
         if each.name in OF_MBUS_METERS:
             own, other, reason = (gas, electricity, "asked of an M-Bus meter")
-        each.decide(None, own)
+        each.decide(request, own)
         with pytest.raises(Rejected, match=reason):
-            each.decide(None, other)
+            each.decide(request, other)
 
 
 def test_a_name_is_taken_once() -> None:

@@ -17,6 +17,7 @@ import yaml
 from operations import _schemas, catalogue
 from operations._schema_docs import field_comments
 from schemas import _avsc, asyncapi, codec
+from schemas._names import full_name
 from schemas.topics import TOPICS
 
 FILES = sorted(_schemas.AVRO.rglob("*.avsc"))
@@ -109,7 +110,7 @@ class Request:
 
 def test_types_become_avro() -> None:
     schema = _schemas._Mapping().record(Request, "Asks.")
-    space = _schemas.full_name(Request).rpartition(".")[0]
+    space = full_name(Request).rpartition(".")[0]
     by_name = {each["name"]: each for each in schema["fields"]}
     row = by_name["rows"]["type"]["items"]
     assert (schema["doc"], row["doc"], row["namespace"]) == ("Asks.", "One row.", space)

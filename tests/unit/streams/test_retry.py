@@ -166,7 +166,7 @@ class TestLongOperations:
         name = "ReadAlarmRegister"
         change: dict[str, Any] = {"alone": True} if request.param == "declared" else {"seconds": 3_600}
         altered = dict(catalogue()) | {name: replace(catalogue()[name], **change)}
-        for module in ("dispatch", "accept", "decided", "possible"):
+        for module in ("dispatch", "leases", "accept", "decided", "possible"):
             monkeypatch.setattr(f"streams.device.{module}.catalogue", lambda: altered)
         return name
 

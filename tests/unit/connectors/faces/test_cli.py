@@ -202,6 +202,17 @@ def test_a_field_without_a_value_is_none(pair: str) -> None:
         request_fields((pair,))
 
 
+def test_json_that_is_none_is_named_with_its_place() -> None:
+    with pytest.raises(click.BadParameter, match=r"actions is no JSON: .* at character 47"):
+        request_fields(('actions=[{"SynchronizeTime": {"time_zone": "UTC"}, "x"]',))
+
+
+def test_the_actions_of_a_bundle_are_listed_by_name() -> None:
+    told = run("operations", "Bundle", "--json")
+    (field,) = json.loads(told.output)["request"]
+    assert field["type"].startswith("list of {name: {field: value}}; names: ClearAlarmRegister, GetActual")
+
+
 def test_a_plot_has_its_axis_and_its_top() -> None:
     lines = columns([0, 1, 2, 4], height=2, labels=("0", "24"), unit="kW")
     assert len(lines) == 3
