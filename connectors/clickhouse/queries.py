@@ -140,7 +140,10 @@ class Queries:
         return self._ask(query, {"device": device_id, "limit": limit})
 
     def response(self, correlation_id: str) -> Found | None:
-        """The first outcome told of a command, with its result as JSON text. None when it is not known."""
+        """The first outcome told of a command, with its result as JSON text. None when it is not known.
+
+        Whoever sends another request under an id that is taken is refused under the same id: that is not the outcome.
+        """
         try:
             where, named = "correlation_id = %(id)s", str(uuid.UUID(correlation_id))
         except ValueError:
@@ -148,7 +151,8 @@ class Queries:
         query = f"""
             SELECT * EXCEPT (topic_partition, topic_offset) REPLACE (toString(correlation_id) AS correlation_id)
             FROM responses FINAL WHERE {where}
-            ORDER BY repeated, settled_at, topic_offset LIMIT 1"""  # noqa: S608 - text of our own
+            ORDER BY repeated, status = 'Rejected' AND fault_field = 'correlation_id', settled_at, topic_offset
+            LIMIT 1"""  # noqa: S608 - text of our own
         found = self._ask(query, {"id": named})
         if not found:
             return None

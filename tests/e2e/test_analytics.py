@@ -237,11 +237,15 @@ def test_a_response_is_found_with_its_result_however_large(tables: Tables) -> No
     large = response("EM0001", "ReadAlarmRegister", 0.5, large_result="metering.results.large.v1:0:7")
     repeat = response("EM0001", "ReadAlarmRegister", 9, correlation_id=plain.correlation_id, repeated=True)
     fault = Fault(401, "VALIDATION_ERROR", "METERLOG", "no such thing", field="correlation_id")
+    taken = response(
+        "EM0001", "ReadAlarmRegister", 0.1, status=Status.REJECTED, fault=fault, correlation_id=plain.correlation_id
+    )
     odd = response("EM0002", "Nonsense", 0, status=Status.REJECTED, fault=fault, correlation_id="it's me")
     body = codec.encode_result("ReadAlarmRegister", ALARMS)
     tables.store(
         [
             codec.encode_response(repeat.operation, repeat, None),
+            codec.encode_response(taken.operation, taken, None),
             codec.encode_response(plain.operation, plain, body),
             codec.encode_response(large.operation, large, None),
             LargeResult(large.correlation_id, "EM0001", "ReadAlarmRegister", body),
@@ -262,9 +266,10 @@ def test_a_response_is_found_with_its_result_however_large(tables: Tables) -> No
     assert [each["seconds"] for each in tables.queries.slowest_commands(2)] == [2.5, 0.5]
     assert {(each["operation"], each["commands"]) for each in tables.queries.outcomes()} == {
         ("ReadAlarmRegister", 2),
+        ("ReadAlarmRegister", 1),
         ("Nonsense", 1),
     }
-    assert tables.queries.rows_by_table()["responses"] == 4
+    assert tables.queries.rows_by_table()["responses"] == 5
 
 
 def test_migrations_are_applied_once_and_a_changed_file_is_refused(tables: Tables) -> None:

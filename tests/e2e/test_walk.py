@@ -10,16 +10,20 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 
+from connectors.clickhouse.queries import Queries
 from connectors.dlms.cosem import Attribute
 from connectors.faces.upstream import Response
 from connectors.simulator.buffers import ZONE
 from connectors.simulator.meter import Meter
 from operations._profile import MANAGEMENT_CLIENT
+from schemas import codec
 from schemas.records import Notice, Status
-from tests.e2e.world import System, asked_of_all, import_shipment, outcomes
+from schemas.topics import MAX_RESULT_BYTES
+from tests.e2e.world import System, World, asked_of_all, import_shipment, outcomes, until
 
 ENERGY: Final = {  # result field: column, the household's registers it sums
     "active_energy_import": ("import_total", (0, 1)),
@@ -250,6 +254,92 @@ def test_what_became_of_a_command_can_be_asked_in_sql(system: System) -> None:
             assert (told["status"], told["attempts"], told["repeated"]) == ("Successful", 1, False)
             assert response.result is not None
             assert json.loads(told["result"])["register_1"] == response.result["register_1"]
+
+
+def sets(world: World, device_id: str) -> int:
+    """How often the meter's clock was set."""
+    return [entry["did"] for entry in world.ledger()[device_id] if entry.get("what") == "8/0-0:1.0.0.255/2"].count(
+        "set"
+    )
+
+
+def test_a_command_waits_for_its_time_expires_or_is_cancelled_and_each_outcome_can_be_asked(system: System) -> None:
+    """Each of the three has one outcome, the meters saw what was to be seen, and `responses show` tells it later."""
+    world = system.world
+    name, request = "SynchronizeTime", {"time_zone": "Europe/Brussels"}
+    timely, cancelled, late, stored = world.devices[:4]
+    before = {device: sets(world, device) for device in world.devices}
+    with world.upstream() as upstream:
+        now, hour = upstream.now(), 3_600_000
+        due = now + 3_000
+        asked = {
+            "timely": upstream.send(name, timely, request, scheduled_at=due, expires_at=now + hour),
+            "cancelled": upstream.send(name, cancelled, request, scheduled_at=now + hour),
+            "late": upstream.send(name, late, request, scheduled_at=due, expires_at=due + 1),  # ticks come each second
+        }
+        upstream.flush()
+        asked["cancel"] = upstream.send("Cancel", cancelled, {"correlation_id": asked["cancelled"]})
+        asked["unknown"] = upstream.send("Cancel", timely, {"correlation_id": str(uuid4())})
+        asked["stored"] = upstream.send("SetDeviceLifecycleStatus", stored, {"status": "IN_USE"}, scheduled_at=due)
+        found = outcomes(upstream, asked.values())
+        asked["too late"] = upstream.send("Cancel", late, {"correlation_id": asked["late"]})
+        asked["again"] = upstream.send(name, cancelled, request, correlation_id=asked["cancelled"])
+        later = outcomes(upstream, [asked["too late"], asked["again"]])
+    told = {what: found[asked[what]].header for what in asked if asked[what] in found}
+    told["too late"], repeated = later[asked["too late"]].header, later[asked["again"]].header
+    codes = {what: header.fault.code if header.fault else None for what, header in told.items()}
+    assert {what: (header.status.value, codes[what]) for what, header in told.items()} == {
+        "timely": ("Successful", None),
+        "cancelled": ("Cancelled", 0),
+        "late": ("Expired", 417),
+        "cancel": ("Successful", None),
+        "unknown": ("Rejected", 405),
+        "stored": ("Successful", None),
+        "too late": ("Rejected", 401),
+        "again": ("Cancelled", 0),
+    }
+    assert (repeated.status, repeated.repeated) == (Status.CANCELLED, True)
+    assert found[asked["cancel"]].result == {"became": "CANCELLED"}
+    assert min(told["timely"].settled_at, told["stored"].settled_at) >= due
+    assert told["too late"].fault is not None and "Expired" in told["too late"].fault.message
+    assert {device: sets(world, device) - before[device] for device in world.devices} == {
+        device: int(device == timely) for device in world.devices
+    }
+    world.await_stored()
+    with world.queries() as queries:
+        for what, header in told.items():
+            shown = queries.response(asked[what])  # what `meterlog responses show` prints
+            assert shown is not None, what
+            assert (shown["status"], shown["repeated"]) == (header.status.value, False), what
+            assert (shown["device_id"], shown["fault_code"]) == (header.device_id, codes[what])
+        lives = {device["device_id"]: device["lifecycle"] for device in queries.devices()}
+    assert lives == {device: "IN_USE" if device == stored else "NEW_IN_INVENTORY" for device in world.devices}
+
+
+def test_a_result_too_large_for_a_response_is_found_by_its_id(system: System) -> None:
+    """A whole profile buffer as text has more than 256 KiB."""
+    world = system.world
+    buffer = {"class_id": 7, "obis_code": "1-0:99.1.0.255", "attribute": 2}
+    with world.upstream() as upstream:
+        found = asked_of_all(upstream, world.devices[:1], "GetSpecificAttributeValue", buffer)
+    (response,) = found.values()
+    all_successful(found)
+    assert response.result is None and response.header.large_result is not None
+    topic, partition, offset = response.header.large_result.rsplit(":", 2)
+
+    def shown(queries: Queries) -> dict[str, Any]:
+        return queries.response(response.header.correlation_id) or {"result": ""}
+
+    (large,) = [
+        codec.decode(told.value)
+        for told in world.committed(topic)
+        if (told.partition, told.offset) == (int(partition), int(offset))
+    ]
+    assert large.correlation_id == response.header.correlation_id and len(large.result) > MAX_RESULT_BYTES
+    world.await_stored()
+    with world.queries() as queries:
+        until(lambda: bool(shown(queries)["result"]), what="the large result in ClickHouse")
+        assert json.loads(shown(queries)["result"]) == codec.decode_result("GetSpecificAttributeValue", large.result)
 
 
 def test_meters_saw_rising_counters_only_and_no_role_died(system: System) -> None:

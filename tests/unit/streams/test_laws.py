@@ -24,6 +24,7 @@ from streams.device.events import (
 )
 from streams.device.evolve import replay
 from streams.device.limits import Limits
+from streams.device.snapshot import without_state
 from streams.device.verify import table_value
 from streams.device.wire import encode_device
 from streams.keeper import Outgoing, Received
@@ -50,6 +51,7 @@ LIMITS = Limits(
     commands_a_job=3,
     queue_commands=6,
     refused_lifecycles=frozenset({Lifecycle.DESTROYED}),
+    snapshot_every=5,
 )
 FAULT = Fault(225, "CONNECTION_REFUSED", "METERLOG", "nobody listens")
 FACTS: tuple[tuple[Fact, ...], ...] = (
@@ -270,6 +272,7 @@ class Laws(RuleBasedStateMachine):
             own = [each for each in decisions if each.device_id == device.device_id and each.version]
             assert [each.version for each in own] == list(range(1, device.version + 1))
             assert encode_device(replay(own)) == self.world.values[key] == table_value(own)
+            assert encode_device(replay(map(without_state, own))) == self.world.values[key]
 
     def what_is_in_doubt_is_only_looked_for(self) -> None:
         """From the doubt on, until somebody has seen that nothing was done, in the order in which it was sent."""
