@@ -25,11 +25,13 @@ from streams.device.evolve import fold
 from streams.device.keeper import Partition, is_device_key
 from streams.device.limits import Limits
 from streams.device.outbox import was_forwarded
+from streams.device.snapshot import state_in
 from streams.device.state import Device, is_idle
 from streams.device.verify import verify
 from streams.device.wire import decode_events, encode_device
 from streams.keeper import Outgoing, Received
 from tests.model.owner import Batch
+from tests.model.states import Transition, transitions
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -50,6 +52,7 @@ class Promises:
         self._attempts: Counter[_Command] = Counter()  # jobs that carried a command
         self._answered: Counter[tuple[str, int, int]] = Counter()  # command records, by place
         self._counters: dict[str, int] = defaultdict(int)  # the last one given to a job, by device
+        self.transitions = set[Transition]()
         self.seen: Counter[str] = Counter()  # what happened, so that a test can see that the model reaches it
 
     @property
@@ -106,7 +109,9 @@ class Promises:
                     assert event.attempts < self._limits.attempts
         if decision.version:
             assert decision.version == device.version + 1, f"{name}: version {decision.version} is a gap"
-            self._folded[key] = fold(device, decision)
+            after = self._folded[key] = fold(device, decision)
+            assert state_in(decision) in (None, after), "a snapshot of something else"
+            self.transitions.update(transitions(device, decision, after))
 
     def _settles(self, name: str, event: CommandSettled, decision: DeviceEvents, expected: Counter[_Told]) -> None:
         command = name, event.correlation_id

@@ -50,6 +50,7 @@ def setting(random: Random) -> Setting:
             attempts=random.choice((1, 2, 3, 3)),
             commands_a_job=random.choice((1, 3, 16)),
             queue_commands=random.choice((6, 256)),
+            snapshot_every=random.choice((1, 3, 256)),
             refused_lifecycles=random.choice((frozenset(), frozenset({Lifecycle.DESTROYED}))),
         ),
         remembered=random.choice((3, 64)),
@@ -62,7 +63,7 @@ def setting(random: Random) -> Setting:
 
 def move(random: Random, world: World) -> Move:
     """What happens next. Half of the time somebody does his part, so that stories come forward."""
-    if world.asked and random.random() < 0.05:
+    if world.asked and random.random() < 0.08:
         device, number = random.choice(world.asked[-4:])
         return Ask(device, random.randrange(20, 30), CANCEL, other=number)
     kinds: dict[Callable[[Random], Move], int] = {_ask: 5, _time: 4, _decide: 8, _take: 4, _fault: 2, _calm: 1}

@@ -38,22 +38,27 @@ from tests.model.moves import (
     Time,
     Work,
 )
+from tests.model.states import DOCUMENT, Transition, drawn
 from tests.model.telling import Broken, invent, tell
 from tests.model.worker import Fate
 
-SHORT_RUN = 250
+SHORT_RUN = 200
 LONG_RUN = int(os.environ.get("METERLOG_MODEL_STORIES", "5000"))
 SEEDS = st.integers(0, (1 << 32) - 1)
 _options: dict[str, Any] = {"deadline": None, "phases": (Phase.generate,), "database": None}
 
 seen: Counter[str] = Counter()
+long_taken = set[Transition]()
+taken = set[Transition]()
 
 
 @pytest.mark.timeout(600)
 @hypothesis.settings(max_examples=SHORT_RUN, derandomize=True, **_options)
 @given(SEEDS)
 def test_no_story_breaks_a_promise(seed: int) -> None:
-    seen.update(invent(seed).promises.seen)
+    promises = invent(seed).promises
+    seen.update(promises.seen)
+    taken.update(promises.transitions)
 
 
 @pytest.mark.timeout(600)
@@ -65,12 +70,26 @@ def test_the_stories_reach_what_matters() -> None:
     assert seen["JobLost"] > 50 and seen["CommandDoubted"] > 10 and seen["CommandRepeated"] > 100
 
 
+@pytest.mark.timeout(600)
+def test_the_diagrams_show_every_way_there_is() -> None:
+    if not taken:  # asked for alone
+        test_no_story_breaks_a_promise()
+    assert taken <= drawn(DOCUMENT.read_text()), "write docs/states.md anew: python -m tests.model.states"
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
 @hypothesis.settings(max_examples=LONG_RUN, derandomize=False, **_options)
 @given(SEEDS)
 def test_no_story_of_many_breaks_a_promise(seed: int) -> None:
-    invent(seed)
+    long_taken.update(invent(seed).promises.transitions)
+
+
+@pytest.mark.faults
+def test_the_diagrams_show_nothing_that_never_happens() -> None:
+    """After the test before it, of many stories."""
+    told = (tell(*story).promises.transitions for story in STORIES.values())
+    assert drawn(DOCUMENT.read_text()) <= long_taken.union(*told)
 
 
 STORIES: dict[str, tuple[Setting, list[Move]]] = {
@@ -97,6 +116,27 @@ STORIES: dict[str, tuple[Setting, list[Move]]] = {
         Setting(),
         [Ask(0, 1, 0), Time(0), Decide(0), Take(0), Work(0, 3, Fate.UNANSWERED), Decide(0), Calm(2)],
     ),
+    "a look that comes while somebody cancels": (
+        Setting(),
+        [
+            *(Ask(0, 1, 0), Time(0), Decide(0), Take(0), Work(0, 3, Fate.UNANSWERED), Work(0), Decide(0)),
+            *(Pass(40_000), Time(0), Decide(0), Ask(0, 2, CANCEL, other=1), Decide(0)),
+        ],
+    ),
+    "a look that shows nothing was done, too late for another attempt": (
+        Setting(),
+        [
+            *(Ask(0, 1, 0, within=60_000), Time(0), Decide(0), Take(0), Work(0, 3, Fate.LOST), Work(0), Decide(0)),
+            *(Pass(40_000), Time(0), Decide(0), Take(0), Work(0), Decide(0)),
+        ],
+    ),
+    "an announced step that never left, and the command expired": (
+        Setting(),
+        [
+            *(Ask(0, 1, 0, within=20_000), Time(0), Decide(0), Take(0), Work(0, 2), Decide(0)),
+            *(Pass(150_000), Work(0), Decide(0)),
+        ],
+    ),
     "a worker that dies after the meter did it, and an owner after the lease": (
         Setting(),
         [
@@ -118,7 +158,8 @@ STORIES: dict[str, tuple[Setting, list[Move]]] = {
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_story_once_broken_or_meant_to_break(name: str) -> None:
-    tell(*STORIES[name])
+    taken = tell(*STORIES[name]).promises.transitions
+    assert taken <= drawn(DOCUMENT.read_text())
 
 
 # --- the model sees what it looks for
