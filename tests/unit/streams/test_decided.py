@@ -17,6 +17,7 @@ from streams.device.events import CommandAccepted, CommandReceived, CommandSettl
 from streams.device.evolve import replay
 from streams.device.limits import Limits
 from streams.keeper import Outgoing, Received
+from tests.unit.streams.mbus import gas_meter
 from tests.unit.streams.world import (
     MINUTE,
     NOON,
@@ -109,6 +110,19 @@ def test_needs_no_slot_no_room_and_waits_for_no_job() -> None:
     (response,) = responses(world.batch(say(2)))
     assert (response.correlation_id, response.status) == (uid(2), Status.SUCCESSFUL)
     assert world.device().flight is not None
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+def test_an_m_bus_meter_has_a_life_of_its_own(coupled: bool) -> None:
+    """No meter is called, so no gateway is needed."""
+    meter = gas_meter()
+    assert meter.registration is not None
+    if not coupled:
+        meter = replace(meter, registration=replace(meter.registration, gateway_id=None, channel=None))
+    world = World().holding(meter)
+    (response,) = responses(world.batch(tick(NOON), say(1, "IN_USE", device_id=meter.device_id)))
+    assert response.status is Status.SUCCESSFUL
+    assert world.device(meter.device_id).lifecycle is Lifecycle.IN_USE
 
 
 class TestScheduled:
