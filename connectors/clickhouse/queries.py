@@ -115,7 +115,9 @@ class Queries:
         return self._ask(query, {"like": like or "", "limit": limit})
 
     def device(self, device_id: str) -> Found | None:
-        """One device: its registration, latest reads and latest commands. None when it is not registered."""
+        """One device: its registration, the M-Bus meters behind it, latest reads and latest commands. None when it is
+        not registered.
+        """
         found = self._ask("SELECT * FROM devices WHERE device_id = %(device)s", {"device": device_id})
         if not found:
             return None
@@ -126,8 +128,12 @@ class Queries:
             SELECT toString(correlation_id) AS correlation_id, operation, status, fault_name, attempts, settled_at,
                 seconds
             FROM command_durations WHERE device_id = %(device)s ORDER BY settled_at DESC LIMIT 20"""
+        behind = """
+            SELECT device_id, device_type, channel FROM devices
+            WHERE gateway_id = %(device)s ORDER BY channel, device_id"""
         return {
             **found[0],
+            "mbus_meters": self._ask(behind, {"device": device_id}),
             "latest_reads": self._ask(reads, {"device": device_id}),
             "latest_commands": self._ask(commands, {"device": device_id}),
         }

@@ -21,7 +21,8 @@ from connectors.simulator.faults import NO_FAULTS, Fault, Faults
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.meter import Meter
 from connectors.simulator.model import model
-from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT
+from connectors.simulator.nameplate import gas_meter_name
+from operations._profile import CHANNELS, MANAGEMENT_CLIENT, PUBLIC_CLIENT
 
 HOST: Final = "127.0.0.1"
 MAX_METERS: Final = 16_383  # logical devices that AddDevice takes: 14 bits (meter-model 2)
@@ -31,7 +32,7 @@ MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"
 SHIPMENT_FIELDS: Final = (
     "device_id", "device_type", "protocol", "protocol_version", "host", "port", "logical_device", "security",
     "system_title", "master_key", "authentication_key", "encryption_key", "password", "with_list_max", "time_zone",
-    "labels",
+    "labels", "gateway_id", "channel", "mbus_identification", "mbus_key",
 )  # fmt: skip
 
 
@@ -42,6 +43,8 @@ class FleetSettings:
     `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer. `lls` is the share
     of meters whose HLS flags are not set yet: they open by password (meter-model 2); `public` the share that the
     shipment hands over without any secret, so that the head-end sees no more of them than the public client may.
+    `gas_meters`: on channels 1 to so many of each meter, each a device of the shipment; None: four of five meters have
+    one, and the shipment leaves them out.
     """
 
     meters: int
@@ -50,6 +53,7 @@ class FleetSettings:
     delay: float = 0.0
     lls: float = 0.0
     public: float = 0.0
+    gas_meters: int | None = None
     faults: Faults = field(default_factory=lambda: NO_FAULTS)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,8 @@ class FleetSettings:
             raise ValueError(f"meters: a fleet has 1 to {MAX_METERS} meters, not {self.meters}")
         if min(self.lls, self.public) < 0 or self.lls + self.public > 1:
             raise ValueError(f"lls, public: shares of meters lie in 0 to 1 together, not {self.lls} and {self.public}")
+        if self.gas_meters is not None and not 0 <= self.gas_meters <= CHANNELS[-1]:
+            raise ValueError(f"gas_meters: a meter has 0 to {CHANNELS[-1]} of them, not {self.gas_meters}")
         if self.delay < 0:
             raise ValueError(f"delay: {self.delay} s is negative")
 
@@ -101,6 +107,11 @@ def identity(settings: FleetSettings, number: int) -> Identity:
     )
 
 
+def gas_meter_id(number: int, channel: int) -> str:
+    """The device identification of the gas meter on a channel of meter `number`: what the gateway says of it."""
+    return gas_meter_name(channel, number).decode()
+
+
 def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = HOST) -> None:
     """The maker's delivery file of this fleet, CSV with plain keys: for a laboratory (`meterlog devices import
     --plain-keys`)."""
@@ -115,8 +126,15 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
             rows.writerow(
                 (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, who.security,
                  who.system_title.hex(), *(key.hex() for key in keys), password.hex(), 16, "Europe/Amsterdam",
-                 f"street={street + 1}")
+                 f"street={street + 1}", "", "", "", "")
             )  # fmt: skip
+            for channel in range(1, (settings.gas_meters or 0) + 1):
+                key = sha256(f"meterlog fleet {settings.seed} meter {number} gas {channel}".encode()).digest()[:16]
+                rows.writerow(
+                    (gas_meter_id(number, channel), "SMART_METER_G", who.protocol, who.version, "", "", "", "",
+                     "", "", "", "", "", "", "Europe/Amsterdam", f"street={street + 1}",
+                     who.device_id, channel, f"{number:08d}", key.hex())
+                )  # fmt: skip
 
 
 def port_of(path: Path) -> int:
@@ -159,13 +177,17 @@ class Fleet:
                 None if who.security == "lls" else Keys(who.encryption, who.authentication),
                 who.password,
             ),
-            gas_meters=1 if mix(seed, 42) < 0.8 else 0,
+            gas_meters=self._gas_meters(seed),
             ledger=self.ledger,
             now=time.time,
         )
         if mix(seed, 43) < 0.1:
             meter.raise_alarm(1 << (1 if mix(seed, 44) < 0.5 else 2))  # replace battery, power up
         return meter
+
+    def _gas_meters(self, seed: int) -> int:
+        given = self.settings.gas_meters
+        return given if given is not None else 1 if mix(seed, 42) < 0.8 else 0
 
     async def start(self, port: int = 0, host: str = HOST) -> None:
         """Listen.

@@ -31,11 +31,16 @@ def nameplate(found: CosemObject, index: int, *, device_id: str, number: int, pr
     return None
 
 
+def gas_meter_name(channel: int, number: int) -> bytes:
+    """The equipment identifier of the gas meter on a channel of meter `number`."""
+    return f"G0000{channel}{number:011d}".encode()
+
+
 def gas_meter(found: CosemObject, index: int, number: int) -> Data | None:
     """What an M-Bus channel with a gas meter says of it (meter-model 15.1, 15.2); None for the rest."""
     channel = found.channel or 0
     if found.tag.startswith("MBUS_DEVICE_ID") and index == 2:
-        return axdr.octet_string(f"G0000{channel}{number:011d}".encode())
+        return axdr.octet_string(gas_meter_name(channel, number))
     if found.class_id != 72:
         return None
     told = {

@@ -208,6 +208,8 @@ def fleet_role(world: World, faults: str = "") -> Role:
         "METERLOG_SIMULATOR_FAULTS": faults,
     }
     argv = (*SIMULATOR.argv, "--delay", str(world.fleet.delay))
+    if world.fleet.gas_meters is not None:
+        settings["METERLOG_SIMULATOR_GAS_METERS"] = str(world.fleet.gas_meters)
     return replace(SIMULATOR, argv=argv, environment=settings, probe=False)
 
 

@@ -282,6 +282,8 @@ class Reckoning:
     answered_twice: int
     answered_unasked: int
     forwarded_wrongly: int
+    never_abroad: int
+    """Whether no message went to another partition, of so many that some had to."""
     version_gaps: int
     conflicts: int
     broken_chains: int
@@ -302,6 +304,7 @@ def reckon(bootstrap: str, topics: Topics, asked: set[str]) -> Reckoning:
     """Join what was asked, logged, kept and answered."""
     answers = Counter(value_of(message).decode() for message in read(bootstrap, topics.answers))
     forwarded = Counter(value_of(message).decode() for message in read(bootstrap, topics.messages))
+    abroad = [message for message in read(bootstrap, topics.messages) if key_of(message).startswith(b"over-")]
     should_forward = {each for each in asked if int(each.rsplit("-", 1)[1]) % FORWARDED == 0}
     gaps = conflicts = broken = disorder = foreign = 0
     fold: dict[bytes, tuple[int, str]] = {}
@@ -339,6 +342,7 @@ def reckon(bootstrap: str, topics: Topics, asked: set[str]) -> Reckoning:
         answered_twice=sum(count - 1 for count in answers.values()),
         answered_unasked=len(answers.keys() - asked),
         forwarded_wrongly=len(should_forward ^ forwarded.keys()) + sum(count - 1 for count in forwarded.values()),
+        never_abroad=int(len(should_forward) > 100 and not abroad),
         version_gaps=gaps,
         conflicts=conflicts,
         broken_chains=broken,

@@ -1,8 +1,9 @@
 """A toy state that shows every way to go wrong: per key a counter and a hash chain over its inputs, in their order.
 
-A command appends to its key's chain. Four of five are answered at once; every fifth sends a message to another key of
-its partition instead, through the inbox topic `messages` (so with our own transactions in our own inbox), and is
-answered when that arrives. The log says version, previous hash and input, so lost, doubled, reordered and conflicting
+A command appends to its key's chain. Four of five are answered at once; every fifth sends a message to another key
+instead, through the inbox topic `messages`, and is answered when that arrives. The other key lives in the same
+partition or, every second time, in the next one: so an inbox holds transactions of its own owner and of another's.
+The log says version, previous hash and input, so lost, doubled, reordered and conflicting
 inputs all show, each in its own way.
 
 Run as a module it is a worker process: `python -m tests.shell.toy '{"stem": ..., "bootstrap": ...}'`.
@@ -24,6 +25,8 @@ from streams.status import ShellStatus
 
 START = "0" * 16
 FORWARDED = 5  # every so many commands one goes through `messages`
+ABROAD = 2 * FORWARDED  # ... and every so many to another partition
+PARTITIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,11 @@ def make_tick(partition: int, now: int, seed: int, ends: Mapping[str, int]) -> b
 class ToyKeeper:
     """Decides the toy's inputs for one partition."""
 
-    def __init__(self, topics: Topics, partition: int, values: Mapping[bytes, bytes]) -> None:
+    def __init__(
+        self, topics: Topics, partition: int, values: Mapping[bytes, bytes], partitions: int = PARTITIONS
+    ) -> None:
         self._topics = topics
+        self._abroad = (partition + 1) % partitions
         self._partition = partition
         self._values = values
         self._states: dict[bytes, tuple[int, str]] = {}
@@ -90,7 +96,11 @@ class ToyKeeper:
             raise RuntimeError("asked to raise")
         self._append(received.key, f"{received.topic.rsplit('-', 1)[1]}:{identity}")
         number = identity.rsplit("-", 1)[-1]
-        if received.topic == topics.commands and number.isdigit() and int(number) % FORWARDED == 0:
+        if received.topic == topics.commands and number.isdigit() and int(number) % ABROAD == 0:
+            self._outgoing.append(
+                Outgoing(topics.messages, b"over-" + received.key, received.value, partition=self._abroad)
+            )
+        elif received.topic == topics.commands and number.isdigit() and int(number) % FORWARDED == 0:
             self._outgoing.append(Outgoing(topics.messages, b"to-" + received.key, received.value))
         else:
             self._outgoing.append(Outgoing(topics.answers, received.key, received.value, received.headers))
@@ -122,7 +132,7 @@ def _state(value: bytes) -> tuple[int, str]:
 
 
 def settings(
-    stem: str, bootstrap: str, partitions: int = 4, session: float = 6.0, batch_size: int = 2_000
+    stem: str, bootstrap: str, partitions: int = PARTITIONS, session: float = 6.0, batch_size: int = 2_000
 ) -> ShellSettings:
     topics = Topics(stem)
     return ShellSettings(
@@ -149,7 +159,7 @@ def main() -> None:
 
     def make_keeper(partition: int, values: Mapping[bytes, bytes]) -> ToyKeeper:
         time.sleep(slow)
-        return ToyKeeper(topics, partition, values)
+        return ToyKeeper(topics, partition, values, arguments.get("partitions", PARTITIONS))
 
     status = ShellStatus()
     try:

@@ -27,6 +27,12 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--lls", default=0.0, show_default=True, help="Share of meters that open by password.")
     @click.option("--public", default=0.0, show_default=True, help="Share of meters handed over without secrets.")
     @click.option(
+        "--gas-meters",
+        type=click.IntRange(0, 4),
+        envvar="METERLOG_SIMULATOR_GAS_METERS",
+        help="Gas meters on each meter, devices of the shipment too.",
+    )
+    @click.option(
         "--faults",
         "fault_text",
         default="",
@@ -35,11 +41,21 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def with_settings(
-        *args: Any, meters: int, seed: int, delay: float, lls: float, public: float, fault_text: str, **kwargs: Any
+        *args: Any,
+        meters: int,
+        seed: int,
+        delay: float,
+        lls: float,
+        public: float,
+        gas_meters: int | None,
+        fault_text: str,
+        **kwargs: Any,
     ) -> Any:
         try:
             faults = Faults(parse(fault_text), seed)
-            settings = FleetSettings(meters=meters, seed=seed, delay=delay, lls=lls, public=public, faults=faults)
+            settings = FleetSettings(
+                meters=meters, seed=seed, delay=delay, lls=lls, public=public, gas_meters=gas_meters, faults=faults
+            )
         except ValueError as error:
             raise Failure(str(error)) from None
         return command(*args, settings=settings, **kwargs)
@@ -103,7 +119,8 @@ def shipment(path: Path, port: int, host: str, settings: FleetSettings, as_json:
         write_shipment(path, settings, port, host)
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from None
+    devices = settings.meters * (1 + (settings.gas_meters or 0))
     if as_json:
-        print_json({"path": path, "devices": settings.meters})
+        print_json({"path": path, "devices": devices})
     else:
-        console.print(f"{path}: {settings.meters} devices; import with `meterlog devices import --plain-keys {path}`")
+        console.print(f"{path}: {devices} devices; import with `meterlog devices import --plain-keys {path}`")
