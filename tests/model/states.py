@@ -36,7 +36,7 @@ def command_state(device: Device, correlation_id: str) -> str:
 def job_state(device: Device) -> str:
     if device.flight is None:
         return NOWHERE
-    return "Begun" if device.flight.attempting else "Out"
+    return "Begun" if device.flight.attempting or device.flight.actions else "Out"
 
 
 def transitions(before: Device, decision: DeviceEvents, after: Device) -> Iterator[Transition]:
