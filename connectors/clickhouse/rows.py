@@ -228,7 +228,8 @@ def correlation(text: str) -> bytes:
 def as_json(value: Any) -> bytes:
     """JSON of decoded values, UTF-8: times as ISO 8601 in UTC, decimals as exact text, bytes as hex.
 
-    A record of a union is an object whose `type` is the record's name.
+    A record of a union is an object whose `type` is the record's name; of an operation's (the entries of a bundle) with
+    its module, as each has a `Result`.
     """
     return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
@@ -237,12 +238,17 @@ def _plain(value: Any) -> Any:
     if type(value) is dict:
         return {key: _plain(each) for key, each in value.items()}
     if type(value) is tuple and len(value) == 2 and type(value[0]) is str and type(value[1]) is dict:
-        return {"type": value[0].rpartition(".")[2], **_plain(value[1])}
+        return {"type": _type(value[0]), **_plain(value[1])}
     if type(value) in _JSON:
         return _JSON[type(value)](value)
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return value.value if isinstance(value, Enum) else value
+
+
+def _type(full: str) -> str:
+    own = full.removeprefix("meterlog.operations.")
+    return own if own != full else full.rpartition(".")[2]
 
 
 def _number(value: float) -> float | str:

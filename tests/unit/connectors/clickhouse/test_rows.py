@@ -169,6 +169,14 @@ def test_results_are_exact_json() -> None:
     }
 
 
+def test_entries_of_a_bundle_say_whose_results_they_are() -> None:
+    body = codec.encode_result(
+        "Bundle", {"entries": (("meterlog.operations.clear_alarm_register.Result", {"cleared": (1,)}),)}
+    )
+    told = json.loads(rows.as_json(codec.decode_result("Bundle", body)))
+    assert told == {"entries": [{"type": "clear_alarm_register.Result", "cleared": [1]}]}
+
+
 def registered() -> dict[str, object]:
     registration = {
         "device_type": "SMART_METER_E",
