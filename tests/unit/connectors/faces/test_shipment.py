@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.faces.shipment import FIELDS, BadLine, GoodLine, NotAShipment, read
-from connectors.simulator.fleet import FleetSettings, identity, write_shipment
+from connectors.simulator.fleet import FleetSettings, gas_meter_id, identity, write_shipment
 
 METER: dict[str, Any] = {
     "device_id": "ML500000000000001",
@@ -165,3 +165,19 @@ def test_a_fleets_shipment_is_one(tmp_path: Path) -> None:
     assert [line.request.security.value for line in found if isinstance(line, GoodLine)] == kinds
     assert {kinds.count(kind) > 5 for kind in ("hls5", "lls", "none")} == {True}
     assert set(path.read_text().splitlines()[0].split(",")) <= set(FIELDS)
+
+
+def test_a_fleets_gas_meters_are_devices_of_its_shipment(tmp_path: Path) -> None:
+    settings = FleetSettings(meters=2, gas_meters=4)
+    path = tmp_path / "fleet.csv"
+    write_shipment(path, settings, 4059)
+    lines = [line for line in read(path, seal_plain=seal) if isinstance(line, GoodLine)]
+    gas = [line for line in lines if line.request.device_type == "SMART_METER_G"]
+    assert len(lines) == 10
+    assert [(line.device_id, line.request.gateway_id, line.request.channel) for line in gas] == [
+        (gas_meter_id(number, channel), identity(settings, number).device_id, channel)
+        for number in (1, 2)
+        for channel in (1, 2, 3, 4)
+    ]
+    with pytest.raises(ValueError, match="0 to 4"):
+        FleetSettings(meters=1, gas_meters=5)
