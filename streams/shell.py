@@ -163,8 +163,9 @@ class Shell:
             raise
 
     async def _handle(self, stream: StreamT[bytes], batch: Sequence[EventT[Any]]) -> None:
-        passing("command polled", len(batch))
         current, work, jumps = self._sort(batch)
+        records = sum(len(one.received) for one in work)
+        passing("command polled", records)
         loop = asyncio.get_running_loop()
         if jumps:
             began = time.monotonic()
@@ -194,7 +195,7 @@ class Shell:
         self._metrics.batches.inc()
         for event in current:
             await stream.ack(event)
-        passing("input acknowledged", len(current))
+        passing("input acknowledged", records)
 
     def _sort(self, batch: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[_Work], _Jumps]:
         """Events of this assignment, what is to be done by partition, and the jumps in it."""
