@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 
 STOPPED_SECONDS: Final = 45.0  # sessions last 10 s at most, the lease of a job with five commands half a minute
 AWAY_SECONDS: Final = 120.0
+REBALANCES: Final = 30
+REBALANCE_SECONDS: Final = 20.0
 UNDER_WAY: Final = 20  # outcomes of a wave when its misfortune begins
 UPSTREAMS: Final[dict[str, dict[str, Any]]] = {
     "default partitioner": {"partitioner": "consistent_random"},
@@ -118,6 +120,26 @@ def test_a_broker_that_dies_under_load_again_and_again(tmp_path: Path) -> None:
         assert not any(finding.broken for finding in findings), told
         assert part(stack, "kafka")["restarts"] == 3
         it_was_hard(evidence)
+
+
+def test_a_rebalance_every_twenty_seconds(serve_kafka: ServeKafka, clickhouse: Any, tmp_path: Path) -> None:
+    """For ten minutes one process of each role leaves and comes back by turns, while commands go on."""
+    with serve_kafka() as kafka, besieged(kafka, clickhouse, tmp_path, 163, crew=2) as siege:
+        for number in range(REBALANCES):
+            end = time.monotonic() + REBALANCE_SECONDS
+            if len(siege.load.left()) < 400:
+                siege.load.wave(100)
+            for role in ("streams-2", "dlms-worker-2", "clickhouse-sink-2"):
+                if number % 2:
+                    siege.roles[role].start()
+                else:
+                    siege.roles[role].stop()
+            while time.monotonic() < end:
+                siege.load.left()
+                time.sleep(0.2)
+        siege.settle(400)
+        print(f"{REBALANCES} rebalances, {len(siege.load.asked)} commands")
+        it_was_hard(siege.judged())
 
 
 def test_upstreams_with_habits_of_their_own(serve_kafka: ServeKafka, clickhouse: Any, tmp_path: Path) -> None:
