@@ -4,8 +4,8 @@ while or stay away; and what is read from it afterwards.
 
 import signal
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +21,8 @@ from tests.e2e.judge import Evidence, judge, table
 from tests.e2e.load import FAULTS, SINK, TIMES, WORKER, Load, loading
 from tests.e2e.world import PATIENCE, World, fleet_role, prepare, until
 
-DEATH_SECONDS: Final = 120.0
+KILLED: Final = f"killed by signal {int(signal.SIGKILL)}"
+DEATH_SECONDS: Final = 240.0
 MORE_SECONDS: Final = 15.0  # without the death and with little left to do, another wave is sent
 SESSION: Final = {"METERLOG_KAFKA_CONFIG": "session.timeout.ms=3000;heartbeat.interval.ms=500"}
 """A killed member's partitions are free after three seconds instead of ten."""
@@ -38,7 +39,7 @@ class Cell(NamedTuple):
 
 @dataclass(slots=True)
 class Siege:
-    """A world whose roles can be told where to die; whoever lies dead is started again by `pursue`."""
+    """A world whose roles can be told where to die; whoever ends otherwise is started again."""
 
     world: World
     load: Load
@@ -47,53 +48,47 @@ class Siege:
     died: Counter[tuple[str, str]] = field(default_factory=Counter)
     gave_up: list[str] = field(default_factory=list)  # ends of roles that were not asked for: fenced, for instance
 
-    def pursue(self, plan: Mapping[str, Sequence[Cell]], commands: int) -> None:
-        """Let each role die at each of its cells, one after the other, `commands` to the fleet for each cell."""
-        hunts = {role: _Hunt(deque(cells)) for role, cells in plan.items()}
-        for role, hunt in hunts.items():
-            self.roles[role].stop()
-            self._next(role, hunt, commands)
-        while any(hunt.cell for hunt in hunts.values()):
-            left = len(self.load.left())
-            for role, process in self.roles.items():
-                hunt = hunts.get(role) or _Hunt(deque())
-                if not process.running:
-                    self._found_dead(role, process.cause(), hunt, commands)
-                elif hunt.cell is not None:
-                    now = time.monotonic()
-                    assert now - hunt.since < DEATH_SECONDS, f"{role} does not come to {hunt.cell}"
-                    if now - hunt.waved > MORE_SECONDS and left < commands:
-                        hunt.waved = now
-                        self.load.wave(commands)
+    def pursue(self, role: str, cells: Iterable[Cell], commands: int) -> None:
+        """Let a role die at each cell, one after the other; `commands` to the fleet for each."""
+        self.roles[role].stop()
+        for cell in cells:
+            self._start(role, cell)
+            self.load.wave(commands)
+            self._await_death(role, cell, commands)
+        self._start(role, None)
 
-    def _found_dead(self, role: str, cause: str, hunt: "_Hunt", commands: int) -> None:
-        if hunt.cell is not None and cause == f"killed by signal {int(signal.SIGKILL)}":
-            print(f"{role} died at {hunt.cell.step!r} {hunt.cell.times} after {time.monotonic() - hunt.since:.1f} s")
-            self.died[role, hunt.cell.step] += 1
-            self._next(role, hunt, commands)
-        else:
-            self.gave_up.append(f"{role}: {cause}")
-            self.roles[role].start()
-
-    def _next(self, role: str, hunt: "_Hunt", commands: int) -> None:
-        hunt.cell = hunt.cells.popleft() if hunt.cells else None
-        hunt.since = hunt.waved = time.monotonic()
+    def _start(self, role: str, cell: Cell | None) -> None:
         told = self.environments[role]
         told.pop("METERLOG_CRASH_AT", None)
-        if hunt.cell is not None:
-            told["METERLOG_CRASH_AT"] = f"{hunt.cell.step}:{hunt.cell.times}"
+        if cell is not None:
+            told["METERLOG_CRASH_AT"] = f"{cell.step}:{cell.times}"
         self.roles[role].start()
-        if hunt.cell is not None:
-            self.load.wave(commands)
+
+    def _await_death(self, role: str, cell: Cell, commands: int) -> None:
+        began = waved = time.monotonic()
+        process = self.roles[role]
+        while process.running or process.cause() != KILLED:
+            self._revive()
+            left, now = len(self.load.left()), time.monotonic()
+            assert now - began < DEATH_SECONDS, f"{role} does not come to {cell}"
+            if now - waved > MORE_SECONDS and left < commands:
+                waved = now
+                self.load.wave(commands)
+        self.died[role, cell.step] += 1
+        print(f"{role} died at {cell.step!r} {cell.times} after {time.monotonic() - began:.1f} s")
+
+    def _revive(self) -> None:
+        """Start again who ended by itself. Whoever was killed is left to who waits for it."""
+        for role, process in self.roles.items():
+            if not process.running and process.cause() != KILLED:
+                self.gave_up.append(f"{role}: {process.cause()}")
+                process.start()
 
     def settle(self, seconds: float) -> None:
         """Until every command has its outcome; who gives up meanwhile is started again."""
 
         def done() -> bool:
-            for role, process in self.roles.items():
-                if not process.running:
-                    self.gave_up.append(f"{role}: {process.cause()}")
-                    process.start()
+            self._revive()
             return not self.load.left()
 
         until(done, seconds, "an outcome of every command")
@@ -107,16 +102,6 @@ class Siege:
         print(told := table(evidence, findings))
         assert not any(finding.broken for finding in findings), told
         return evidence
-
-
-@dataclass(slots=True)
-class _Hunt:
-    """What is left to die at, and the life that is armed now."""
-
-    cells: deque[Cell]
-    cell: Cell | None = None
-    since: float = 0.0
-    waved: float = 0.0
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def test_streams_that_stay_away_find_the_results_of_their_jobs(
         siege.load.wave(200)
         time.sleep(AWAY_SECONDS)
         back = time.time()
-        siege.settle(400)  # starts them again
+        siege.roles["streams"].start()
+        siege.settle(400)
         evidence = siege.judged()
         it_was_hard(evidence)
         reported = {
