@@ -113,7 +113,7 @@ class Load:
         lines = [*read(self.world.shipment, seal_plain=lambda secret: seal_for_platform(pem, secret))]
         good = [line for line in lines if isinstance(line, GoodLine)]
         self._send([Command(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
-        self.settle(PATIENCE)
+        self.settle(2 * PATIENCE)
 
     def wave(self, commands: int) -> set[str]:
         """Send what `compose` gives; the ids of what is new in it."""
@@ -169,7 +169,7 @@ class Load:
                 return False
             return True
 
-        until(taken, what="the broker takes commands")
+        until(taken, 300, "the broker takes commands")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ UPSTREAMS: Final[dict[str, dict[str, Any]]] = {
 def under_way(load: Load, commands: int) -> None:
     """A wave, in the middle of being carried out."""
     wave = load.wave(commands)
-    until(lambda: len(wave - load.left()) >= UNDER_WAY, what="a wave under way")
+    until(lambda: len(wave - load.left()) >= UNDER_WAY, 300, "a wave under way")  # a broker may take its time
     assert wave & load.left(), "the wave was over before anything befell it"
 
 
