@@ -17,7 +17,7 @@ from connectors.faces.shipment import GoodLine, read
 from connectors.faces.upstream import NotDelivered, Upstream
 from schemas import codec
 from schemas.topics import RESPONSES
-from tests.e2e.world import PATIENCE, World, until
+from tests.e2e.world import World, until
 
 CLEAR: Final = "ClearAlarmRegister"
 AGAIN: Final = 10  # every so many commands one is sent twice at once, and a third time with the next wave
@@ -113,7 +113,7 @@ class Load:
         lines = [*read(self.world.shipment, seal_plain=lambda secret: seal_for_platform(pem, secret))]
         good = [line for line in lines if isinstance(line, GoodLine)]
         self._send([Command(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
-        self.settle(2 * PATIENCE)
+        self.settle(300)
 
     def wave(self, commands: int) -> set[str]:
         """Send what `compose` gives; the ids of what is new in it."""
