@@ -29,6 +29,10 @@ _DEVICE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._:-]{0,38}[A-Za-z0-9])?")
 _PRIORITIES = range(0, 10)
 _LONGEST_ID = 200  # characters of a correlation id that we repeat to the caller when it is not one
 _TIMES = range(0, 1 << 53)  # JavaScript callers count no further
+_REQUESTS_KEPT = 1_024
+_LONGEST_KEPT = 1_024  # characters; a request that is longer is hardly asked of many
+
+_requests: dict[str, Any] = {}  # frozen, so they may be shared: operation and mapping as text -> the request
 
 
 def accept(device: Device, message: CommandReceived, limits: Limits) -> list[Event]:
@@ -37,14 +41,15 @@ def accept(device: Device, message: CommandReceived, limits: Limits) -> list[Eve
     fault = malformed(header)
     if fault is not None:
         return [_refused(message, fault)]
-    digest = digest_of(message.operation, message.request)
+    text = f"{message.operation} {message.request!r}"
+    digest = digest_of(text)
     before = _said_before(device, message, digest)
     if before is not None:
         return [before]
     exists = device.version or message.operation == REGISTERS
     if header.expires_at is not None and header.expires_at <= message.at and exists:
         return [settled(pending(message, digest), Status.EXPIRED, faults.expired(header.expires_at), message.at)]
-    said = _asked(device, message, limits)
+    said = _asked(device, message, text, limits)
     if isinstance(said, Answer):  # before the question of room: it takes none
         return carried_out(device, pending(message, digest), said, message.at)
     fault = said or _no_room(device, message, limits)
@@ -91,12 +96,27 @@ def sane_time(time: int) -> int | None:
     return time if time in _TIMES else None
 
 
-def digest_of(operation: str, request: Any) -> bytes:
+def digest_of(text: str) -> bytes:
     """8 bytes by which a repeat of a request is known: the request alone, as callers may date or rank a repeat anew.
 
-    Fields keep the schema's order, so the text of the mapping is the same for equal requests.
+    `text`: the operation and the decoded mapping. Fields keep the schema's order, so it is the same for equal requests.
     """
-    return blake2b(f"{operation} {request!r}".encode(errors="surrogatepass"), digest_size=8).digest()
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+
+
+def _built(message: CommandReceived, text: str) -> Any:
+    """The request, checked. A campaign asks thousands of devices the same: it is built once.
+
+    Raises OperationError.
+    """
+    found = _requests.get(text)
+    if found is None:
+        found = build_request(message.operation, message.request)
+        if len(text) <= _LONGEST_KEPT:
+            if len(_requests) == _REQUESTS_KEPT:
+                _requests.clear()
+            _requests[text] = found
+    return found
 
 
 def _said_before(device: Device, message: CommandReceived, digest: bytes) -> Event | None:
@@ -119,7 +139,7 @@ def _said_before(device: Device, message: CommandReceived, digest: bytes) -> Eve
     return None
 
 
-def _asked(device: Device, message: CommandReceived, limits: Limits) -> Answer[object] | Fault | None:
+def _asked(device: Device, message: CommandReceived, text: str, limits: Limits) -> Answer[object] | Fault | None:
     """What the operation says: why not, its answer when it needs no meter, None when its turn is still to come."""
     name, device_id = message.operation, message.header.device_id
     found = catalogue().get(name)
@@ -136,7 +156,7 @@ def _asked(device: Device, message: CommandReceived, limits: Limits) -> Answer[o
         if fault is not None:
             return fault
     try:
-        request = build_request(name, message.request)
+        request = _built(message, text)
     except OperationError as refused:
         return refused.fault()
     except Exception as error:  # an operation's mistake must not stop all devices of the partition, again and again
