@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from operations import build_request
 from schemas import headers, topics
 from schemas.partition import partition_of
 from schemas.records import Notice, Status
@@ -119,8 +120,25 @@ def test_an_operation_that_breaks_rejects_its_command_and_no_more(monkeypatch: p
         raise ZeroDivisionError("a mistake")
 
     monkeypatch.setattr(accept, "build_request", broken)
+    monkeypatch.setattr(accept, "_requests", {})  # others may have asked the same
     (response,) = responses(World().holding(registered()).batch(command(1)))
     assert response.fault is not None and "ZeroDivisionError" in response.fault.message
+
+
+def test_a_request_that_many_are_asked_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    def counting(name: str, values: Any) -> object:
+        built.append(values)
+        return build_request(name, values)
+
+    monkeypatch.setattr(accept, "build_request", counting)
+    monkeypatch.setattr(accept, "_requests", {})
+    world = World().holding(registered())
+    zones = ("Europe/Amsterdam", "Europe/Amsterdam", "Europe/Lisbon")
+    for number, zone in enumerate(zones):
+        world.batch(command(number + 1, request={"time_zone": zone}))
+    assert built == [{"time_zone": "Europe/Amsterdam"}, {"time_zone": "Europe/Lisbon"}]
 
 
 def test_a_rejection_of_an_unknown_device_is_logged_without_version_and_without_state() -> None:
