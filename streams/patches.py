@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from importlib.metadata import version
+from operator import itemgetter
 from typing import Any, Protocol, cast
 
 import aiokafka
@@ -29,6 +30,7 @@ from streams.keeper import Headers, Received
 _PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 _FETCH_WAIT_MS = 100
 _POLL_SECONDS = 1.0
+_value = itemgetter(1)
 
 
 class _Consumer(Protocol):
@@ -121,8 +123,10 @@ class Run(ConsumerMessage):
         ]
 
 
-def _headers(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
-    return tuple([(name, value or b"") for name, value in headers])
+def _headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
+    if None in map(_value, headers):
+        return tuple([(name, value or b"") for name, value in headers])
+    return cast(Headers, tuple(headers))
 
 
 class _Fetching(driver.AIOKafkaConsumerThread):

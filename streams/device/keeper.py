@@ -146,7 +146,7 @@ class Partition:
             self._set_aside(received, f"no record of {topic} is expected here")
 
     def _receive_command(self, received: Received) -> None:
-        if received.key:
+        if received.key and received.key not in self._values:  # a device that is known is in its partition
             belongs = self._partition_of(received.key)
             if belongs != self.partition:
                 if not outbox.was_forwarded(received):
