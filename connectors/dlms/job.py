@@ -8,30 +8,26 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
-from connectors.dlms import cosem
 from connectors.dlms.actions import Actions
-from connectors.dlms.failures import OutOfStep, operation_error
+from connectors.dlms.association import Association
+from connectors.dlms.failures import OutOfStep
 from connectors.dlms.keys import Keys
-from connectors.dlms.link import Deadline, Link
-from connectors.dlms.opening import client_settings, counters, meter_of, no_meter
+from connectors.dlms.link import Deadline
+from connectors.dlms.opening import meter_of, no_meter
 from connectors.dlms.session import (
     Local,
-    Session,
     Times,
-    associate,
     carry_out_local,
     drive,
 )
 from operations import Meter, Operation, build_request, bundle, catalogue
 from operations._errors import MeterRefused, OperationError, Rejected, Unreachable
-from operations._profile import PUBLIC_CLIENT
-from operations._steps import Act, Answer, Attribute, CannotTell, Get, NotDone, Set, Step
+from operations._steps import Act, Answer, CannotTell, NotDone, Set, Step
 from roles.steps import passing
 from schemas import codec
 from schemas.records import (
@@ -44,11 +40,7 @@ from schemas.records import (
     JobCommand,
     JobEnded,
     Registration,
-    Security,
 )
-
-_LAST_COUNTER: Final = Attribute(1, bytes((0, 0, 43, 1, 0, 255)), 2)
-_COUNTED: Final = "SMR"  # protocol whose meters show the counter they accepted last (reference 2.11)
 
 _log = structlog.get_logger(__name__)
 
@@ -116,13 +108,9 @@ class _Run:
     def __init__(self, job: Job, partition: int, desk: Desk) -> None:
         self._job, self._partition, self._desk = job, partition, desk
         self._deadline = Deadline.at_wall(job.deadline)
-        self._stack = AsyncExitStack()
-        self._session: Session | None = None
+        self._association = Association(job, desk.keys, desk.title, desk.times, self._deadline)
         self._never_open: OperationError | None = None
         self._over = False  # nothing more is asked of the meter
-        self._counter: cosem.InvocationCounter | None = None
-        self._floor: int | None = None
-        self._links: list[Link] = []
         self._reads: list[object] = []
         self._results: dict[str, bytes] = {}
 
@@ -130,7 +118,7 @@ class _Run:
         job, started_at = self._job, _now()
         ended = [await self._command(command) for command in job.commands]
         try:
-            await self._stack.aclose()
+            await self._association.close()
         except asyncio.CancelledError:
             _uncancel()
         record = JobEnded(
@@ -139,12 +127,12 @@ class _Run:
             worker=self._desk.worker,
             started_at=started_at,
             ended_at=_now(),
-            reached=any(link.received for link in self._links),
-            counter_next=self._counter.next if self._counter else job.counter_from,
-            counter_floor=self._floor,
+            reached=self._association.received > 0,
+            counter_next=self._association.counter_next,
+            counter_floor=self._association.floor,
             commands=tuple(ended),
         )
-        sent, received = sum(link.sent for link in self._links), sum(link.received for link in self._links)
+        sent, received = self._association.sent, self._association.received
         operations = {command.correlation_id: command.operation for command in job.commands}
         owners = {each.correlation_id: each.delegated for each in job.commands if each.delegated is not None}
         return Carried(record, self._reads, self._results, operations, owners, sent, received)
@@ -201,7 +189,7 @@ class _Run:
             return self._failed(plan, self._never_open, written=False), None
         if plan.operation.connects and (self._over or self._deadline.left <= 0):
             return CommandEnded(correlation_id, Ended.NOT_STARTED), None
-        writes = self._session.writes if self._session else 0
+        writes = self._association.writes
         failure: OperationError
         try:
             answer = await self._converse(plan)
@@ -216,8 +204,7 @@ class _Run:
             # Of an operation or of ours. Its text may quote what it was given, so the log gets the type and place only.
             _log.error("command_failed", operation=plan.operation.name, error=type(bug).__name__, where=_place(bug))
             failure = OperationError(f"{plan.operation.name} failed inside the worker: {type(bug).__name__}")
-        written = self._session is not None and self._session.writes > writes
-        return self._failed(plan, failure, written=written), None
+        return self._failed(plan, failure, written=self._association.writes > writes), None
 
     def _plan(self, command: JobCommand) -> _Plan:
         """The operation and its request, checked before anything connects. Raises OperationError."""
@@ -260,7 +247,11 @@ class _Run:
             )
             return await drive(plan.conversation(meter), self._local)
         assert registration is not None
-        session = await self._opened(registration)
+        try:
+            session = await self._association.opened(registration)
+        except OperationError as error:
+            self._never_open = error
+            raise
         told = operation.repeatable
         conversation = plan.conversation(self._meter(registration, plan.mbus))
 
@@ -279,7 +270,7 @@ class _Run:
         try:
             return await drive(conversation, step)
         except OutOfStep as error:
-            self._floor = error.expected if error.expected is not None else self._floor
+            self._association.hear(error)
             raise
         finally:
             self._over = not session.usable
@@ -318,73 +309,6 @@ class _Run:
             ended = Ended.RETRIABLE if error.retriable else Ended.FAILED
         fault: Fault = error.fault()
         return CommandEnded(plan.name, ended, fault)
-
-    async def _opened(self, registration: Registration) -> Session:
-        if self._session is not None:
-            return self._session
-        try:
-            self._session = await self._open(registration)
-        except OperationError as error:
-            self._never_open = error
-            raise
-        return self._session
-
-    async def _open(self, registration: Registration) -> Session:
-        """The job's association; once more under a higher counter when the meter asks for one (reference 2.11)."""
-        settings = client_settings(registration, self._job.device_id, self._desk.keys, self._desk.title)
-        if registration.security is Security.NONE:
-            self._counter = None
-            return await self._associate(registration, settings, None)
-        self._counter = counters(self._job.counter_from, self._job.counter_to)
-        try:
-            return await self._associate(registration, settings, self._counter)
-        except OutOfStep as stale:
-            floor = await self._expected(registration, stale)
-            if floor is None or floor <= self._counter.next:
-                raise  # in step: it had another reason
-            self._floor = floor
-            if floor > self._job.counter_to:
-                raise  # retriable: the streams give a range above the floor
-        self._counter = counters(self._floor, self._job.counter_to)
-        await asyncio.sleep(self._desk.times.counter)
-        return await self._associate(registration, settings, self._counter)
-
-    async def _expected(self, registration: Registration, stale: OutOfStep) -> int | None:
-        """The lowest counter the meter takes, as far as it can be told; read without security, so a hint."""
-        if registration.protocol != _COUNTED:
-            return stale.expected
-        await asyncio.sleep(self._desk.times.counter)
-        settings = cosem.ClientSettings(client_id=PUBLIC_CLIENT, server_sap=registration.logical_device)
-        client = cosem.ClientAssociation(settings, None)
-        try:
-            async with self._connected(registration, client) as session:
-                data = await session.carry_out(Get(_LAST_COUNTER))
-        except (Unreachable, OperationError):
-            return stale.expected
-        return int(data.value) + 1 if isinstance(data.value, int) else stale.expected
-
-    async def _associate(
-        self,
-        registration: Registration,
-        settings: cosem.ClientSettings,
-        counter: cosem.InvocationCounter | None,
-    ) -> Session:
-        try:
-            client = cosem.ClientAssociation(settings, counter)
-        except cosem.CosemError as error:
-            raise operation_error(error, "association") from None
-        return await self._stack.enter_async_context(self._connected(registration, client))
-
-    def _connected(self, registration: Registration, client: cosem.ClientAssociation) -> Any:
-        return associate(
-            registration.host,
-            registration.port,
-            client,
-            deadline=self._deadline,
-            times=self._desk.times,
-            with_list_max=registration.with_list_max,
-            seen=self._links.append,
-        )
 
 
 def _ended(command: JobCommand, ended: Ended) -> CommandEnded:
