@@ -42,6 +42,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from schemas._avsc import Json, Names
 from schemas._logical import READERS
+from schemas._source import Cannot, Source, short
 
 Decoder = Callable[[bytes, int], tuple[Any, int]]
 
@@ -53,23 +54,18 @@ _BOOLEANS: Final = {0: False, 1: True}
 _REALS: Final = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
 
 
-class _Cannot(Exception):
-    """The schema holds something this does not read."""
-
-
 def decoder(schema: Json, names: Names, classes: Mapping[str, type]) -> Decoder | None:
     """What gives a value of a record's schema and where it ended; None when fastavro has to.
 
     Raises EOFError, when called, for bytes that end too early, and for others KeyError, ValueError, OverflowError or
     `struct.error`. It may end beyond the bytes: then, too, they end too early.
     """
-    source = _Source(names, classes)
+    source = _Source(names, classes, _SCOPE)
     try:
         name = source.record(schema)
-    except _Cannot:
+    except Cannot:
         return None
-    exec(compile(source.text(), f"<decoder of {schema['name']}>", "exec"), source.scope)
-    found: Decoder = source.scope[name]
+    found: Decoder = source.compiled(name, f"decoder of {schema['name']}")
 
     def read(data: bytes, start: int) -> tuple[Any, int]:
         try:
@@ -161,33 +157,28 @@ def _draft(cls: type) -> type | None:
     return draft
 
 
-class _Source:
-    """The text of one decoder, one function a record, and what it refers to. `d`: the bytes, `p`: the next one's
-    place; `n`, `b` and `i` live for a line or two.
-    """
+_SCOPE: Final = {
+    "ZIGZAG": _ZIGZAG,
+    "BOOLEANS": _BOOLEANS,
+    "long": _long,
+    "length": _length,
+    "count": _count,
+    "refuse": _refuse,
+}
 
-    def __init__(self, names: Names, classes: Mapping[str, type]) -> None:
-        self._names, self._classes = names, classes
+
+class _Source(Source):
+    """The text of one decoder. `d`: the bytes, `p`: the next one's place; `n`, `b` and `i` live for a line or two."""
+
+    def __init__(self, names: Names, classes: Mapping[str, type], scope: Mapping[str, Any]) -> None:
+        super().__init__(names, classes, scope)
         self._functions: dict[str, str] = {}  # record -> its function
-        self._lines: list[str] = []
-        self._counted = 0
-        self.scope: dict[str, Any] = {
-            "ZIGZAG": _ZIGZAG,
-            "BOOLEANS": _BOOLEANS,
-            "long": _long,
-            "length": _length,
-            "count": _count,
-            "refuse": _refuse,
-        }
-
-    def text(self) -> str:
-        return "\n".join(self._lines)
 
     def record(self, schema: Json) -> str:
         """Write the function of a record, and say what it is called."""
         full = schema["name"]
         if full not in self._functions:
-            name = self._functions[full] = self._new(f"read_{full.rpartition('.')[2]}_")
+            name = self._functions[full] = self._new(f"read_{short(schema)}")
             cls = self._classes.get(full)
             order = [field["name"] for field in schema["fields"]]
             begin, place, end = _as_dict(order) if cls is None else self._instance(cls, order)
@@ -200,21 +191,11 @@ class _Source:
     def _instance(self, cls: type, order: list[str]) -> _Form:
         own = [field.name for field in fields(cls)] if is_dataclass(cls) else []
         if set(own) != set(order) or any(field.kw_only or not field.init for field in fields(cls)):
-            raise _Cannot(cls)
+            raise Cannot(cls)
         name, draft = self._bound(f"{cls.__name__}_", cls), _draft(cls)
         if draft is None:
             return _Form("", "v_{}", [f"return {name}({', '.join(f'v_{each}' for each in own)}), p"])
         return _Form(f"r = {self._bound('Draft_', draft)}()", "r.{}", [f"r.__class__ = {name}", "return r, p"])
-
-    def _new(self, stem: str) -> str:
-        self._counted += 1
-        return f"{stem}{self._counted}"
-
-    def _bound(self, stem: str, value: object) -> str:
-        """A name of the text for an object."""
-        name = self._new(stem)
-        self.scope[name] = value
-        return name
 
     def _value(self, schema: Json, v: str, *, rich: bool) -> list[str]:
         """Lines that read one value into the variable `v`. `rich`: the record around it is not bound to a class."""
@@ -244,22 +225,22 @@ class _Source:
             unpack = self._bound("unpack_", _REALS[kind].unpack_from)
             return [f"{v}, = {unpack}(d, p); p += {_REALS[kind].size}"]
         if kind == "enum":
-            return [f"{v} = {self._bound(_short(schema), self._symbols(schema))}[d[p]]; p += 1"]
+            return [f"{v} = {self._bound(short(schema), self._symbols(schema))}[d[p]]; p += 1"]
         if kind == "record":
             return [f"{v}, p = {self.record(schema)}(d, p)"]
         if kind in ("array", "map"):
             return self._blocks(schema, kind, v, rich)
-        raise _Cannot(kind)
+        raise Cannot(kind)
 
     def _symbols(self, schema: Json) -> dict[int, Any]:
         """An enum's members, of one without a class its symbols, by the byte of their index."""
         if len(schema["symbols"]) > _ONE_BYTE:
-            raise _Cannot(schema["name"])
+            raise Cannot(schema["name"])
         cls = self._classes.get(schema["name"])
         if cls is None:
             return {place << 1: symbol for place, symbol in enumerate(schema["symbols"])}
         if not issubclass(cls, Enum):
-            raise _Cannot(cls)
+            raise Cannot(cls)
         members = {member.value: member for member in cls}
         return {place << 1: members[symbol] for place, symbol in enumerate(schema["symbols"]) if symbol in members}
 
@@ -296,7 +277,7 @@ class _Source:
 
     def _union(self, schema: list[Json], v: str, rich: bool) -> list[str]:
         if len(schema) > _ONE_BYTE:
-            raise _Cannot("union")
+            raise Cannot("union")
         definitions: list[Json] = [self._names.get(each, each) if isinstance(each, str) else each for each in schema]
         records = [each for each in definitions if not isinstance(each, str) and each["type"] == "record"]
         if len(records) == len(schema) and all(each["name"] in self._classes for each in records):
@@ -321,8 +302,3 @@ def _number(v: str, several: str) -> list[str]:
 
 def _deeper(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _short(schema: Json) -> str:
-    """The stem of a name in the text."""
-    return f"{schema['name'].rpartition('.')[2]}_"

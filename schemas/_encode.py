@@ -27,6 +27,7 @@ from enum import Enum
 from typing import Any, Final
 
 from schemas._avsc import Json, Names, extract
+from schemas._source import Cannot, Source, short
 from schemas._tables import LONGS, TEXTS, long_bytes, optional, text_bytes, unchanged
 
 Encoder = Callable[[Any], bytes]
@@ -38,47 +39,33 @@ object in each state and each job until the device is added anew. Nothing in it 
 _EMPTY: Final = repr(b"\x00")  # no items, or no more of them
 
 
-class _Cannot(Exception):
-    """The schema holds something this does not write."""
-
-
 def encoder(schema: Json, names: Names, classes: Mapping[str, type], head: bytes = b"") -> Encoder | None:
     """What gives `head` and the body of an instance of the class bound to a record; None when fastavro has to.
 
     Raises, when called, TypeError, ValueError, KeyError, AttributeError or OverflowError for what is not of the schema.
     """
-    source = _Source(names, classes)
+    source = _Source(names, classes, {"LONGS": LONGS, "TEXTS": TEXTS})
     try:
         name = source.record(schema, head)
-    except _Cannot:
+    except Cannot:
         return None
-    exec(compile(source.text(), f"<encoder of {schema['name']}>", "exec"), source.scope)
-    found: Encoder = source.scope[name]
-    return found
+    return source.compiled(name, f"encoder of {schema['name']}")
 
 
-class _Source:
-    """The text of one encoder, one function a record, and what it refers to. Every value becomes expressions, parts of
-    the tuple that is joined.
-    """
+class _Source(Source):
+    """The text of one encoder. Every value becomes expressions, parts of the tuple that is joined."""
 
-    def __init__(self, names: Names, classes: Mapping[str, type]) -> None:
-        self._names, self._classes = names, classes
+    def __init__(self, names: Names, classes: Mapping[str, type], scope: Mapping[str, Any]) -> None:
+        super().__init__(names, classes, scope)
         self._functions: dict[tuple[str, bytes], str] = {}  # record and what stands before it -> its function
-        self._lines: list[str] = []
-        self._counted = 0
-        self.scope: dict[str, Any] = {"LONGS": LONGS, "TEXTS": TEXTS}
-
-    def text(self) -> str:
-        return "\n".join(self._lines)
 
     def record(self, schema: Json, head: bytes) -> str:
         """Write the function of a record, and say what it is called."""
         full = schema["name"]
         if full not in self._classes:
-            raise _Cannot(full)
+            raise Cannot(full)
         if (full, head) not in self._functions:
-            name = self._functions[full, head] = self._new(f"write_{full.rpartition('.')[2]}_")
+            name = self._functions[full, head] = self._new(f"write_{short(schema)}")
             parts = [repr(head)] if head else []
             for field in schema["fields"]:
                 parts += self._parts(field["type"], f"r.{field['name']}")
@@ -101,16 +88,6 @@ class _Source:
             *(f"    {line}" for line in others),
             "    )",
         ]
-
-    def _new(self, stem: str) -> str:
-        self._counted += 1
-        return f"{stem}{self._counted}"
-
-    def _bound(self, stem: str, value: object) -> str:
-        """A name of the text for an object."""
-        name = self._new(stem)
-        self.scope[name] = value
-        return name
 
     def _one(self, schema: Json, value: str) -> str:
         """A value's bytes as one expression."""
@@ -135,7 +112,7 @@ class _Source:
         if kind == "boolean":
             return [f"(b'\\x01' if {value} else b'\\x00')"]
         if kind == "enum":
-            return [f"{self._bound(_short(schema), self._symbols(schema))}[{value}]"]
+            return [f"{self._bound(short(schema), self._symbols(schema))}[{value}]"]
         if kind == "record":
             return [f"{self.record(schema, b'')}({value})"]
         if kind == "array":
@@ -145,7 +122,7 @@ class _Source:
             v, key, item = self._new("v"), self._new("k"), self._new("i")
             entries = f"*[TEXTS[{key}] + {self._one(schema['values'], item)} for {key}, {item} in {v}.items()]"
             return [self._blocks(v, value, entries)]
-        raise _Cannot(kind)
+        raise Cannot(kind)
 
     def _blocks(self, v: str, value: str, items: str) -> str:
         """All items as one block, and the empty one that ends an array or a map."""
@@ -155,7 +132,7 @@ class _Source:
         """Bytes by an enum's members."""
         bound = self._classes.get(schema["name"])
         if bound is None or not (issubclass(bound, Enum) and issubclass(bound, str)):
-            raise _Cannot(schema["name"])  # only a StrEnum's member is found by its symbol
+            raise Cannot(schema["name"])  # only a StrEnum's member is found by its symbol
         return {symbol: long_bytes(place) for place, symbol in enumerate(schema["symbols"])}
 
     def _union(self, schema: list[Json], value: str) -> str:
@@ -163,12 +140,12 @@ class _Source:
         if len(branches) == 1 and "null" in schema:
             return self._optional(schema.index("null"), *branches[0], value)
         if len(branches) != len(schema):
-            raise _Cannot("union of null and several")
+            raise Cannot("union of null and several")
         functions: list[tuple[str, str]] = []
         for place, branch in branches:
             definition = self._names.get(branch) if isinstance(branch, str) else branch
             if not isinstance(definition, dict) or definition["type"] != "record":
-                raise _Cannot("union")
+                raise Cannot("union")
             functions.append((definition["name"], self.record(definition, long_bytes(place))))
         # the functions are known by name only until the text is compiled, so the table is a line of it
         table, v = self._new("branches_"), self._new("v")
@@ -187,7 +164,7 @@ class _Source:
             return f"{self._bound('texts_', optional(text_bytes, null, place))}[{value}]"
         if kind == "enum":
             symbols = {symbol: head + data for symbol, data in self._symbols(definition).items()}
-            return f"{self._bound(_short(definition), symbols | {None: absent})}[{value}]"
+            return f"{self._bound(short(definition), symbols | {None: absent})}[{value}]"
         v = self._new("v")
         if kind == "record":
             # one memory for a record that does not change, whatever stands before it
@@ -196,8 +173,3 @@ class _Source:
         else:
             present = f"{head!r} + {self._one(branch, v)}"
         return f"({absent!r} if ({v} := {value}) is None else {present})"
-
-
-def _short(schema: Json) -> str:
-    """The stem of a name in the text."""
-    return f"{schema['name'].rpartition('.')[2]}_"
