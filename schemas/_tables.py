@@ -35,15 +35,15 @@ def text_bytes(text: str) -> bytes:
 
 
 class _Table(dict[Any, bytes]):
-    """Bytes by value; `head` goes before, the index of a branch of a union."""
+    """Bytes by value."""
 
-    __slots__ = ("_head", "_make")
+    __slots__ = ("_make",)
 
-    def __init__(self, make: Callable[[Any], bytes], head: bytes) -> None:
-        self._make, self._head = make, head
+    def __init__(self, make: Callable[[Any], bytes]) -> None:
+        self._make = make
 
     def __missing__(self, value: Any) -> bytes:
-        made = self._head + self._make(value)
+        made = self._make(value)
         if len(made) <= _LONGEST:
             if len(self) >= _FULL:
                 self.clear()
@@ -51,15 +51,15 @@ class _Table(dict[Any, bytes]):
         return made
 
 
-LONGS: Final = _Table(long_bytes, b"")
-TEXTS: Final = _Table(text_bytes, b"")
+LONGS: Final = _Table(long_bytes)
+TEXTS: Final = _Table(text_bytes)
 
 
 @cache
 def optional(make: Callable[[Any], bytes], null: int, place: int) -> _Table:
     """Of a union of null, its branch `null`, and one other, its branch `place`: None is looked up like any value."""
     absent, present = long_bytes(null), long_bytes(place)
-    return _Table(lambda value: absent if value is None else present + make(value), b"")
+    return _Table(lambda value: absent if value is None else present + make(value))
 
 
 class Unchanged(dict[int, tuple[bytes, object]]):
