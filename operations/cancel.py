@@ -4,16 +4,13 @@ No GXF operation does this; design section 4. Only the streams know what a comma
 Whichever comes first, the cancellation, the expiry or the result of an attempt, makes the one outcome.
 """
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from operations import Device, decided
 from operations._errors import Rejected
 from operations._steps import Answer
-from schemas.records import CancelAsked
-
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+from schemas.records import CORRELATION_ID, CancelAsked
 
 
 class Became(StrEnum):
@@ -30,7 +27,7 @@ class Request:
     correlation_id: str
 
     def __post_init__(self) -> None:
-        if not _CANONICAL.fullmatch(self.correlation_id):
+        if not CORRELATION_ID.fullmatch(self.correlation_id):
             raise Rejected(f"{self.correlation_id[:80]!r} is not a UUID in lower case", field="correlation_id")
 
 

@@ -5,10 +5,15 @@ compared and added far more often than printed. Operation-specific records (requ
 own (`operations/`).
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from schemas._quick import quick
+
+CORRELATION_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""What the id of a command has to look like: a UUID in its canonical text."""
 
 NO_VALUE = -(1 << 63)
 """Stands for a missing value in packed int64 columns, which cannot say null."""

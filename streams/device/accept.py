@@ -9,7 +9,7 @@ from typing import Any
 from operations import build_request, catalogue
 from operations._errors import OperationError
 from operations._steps import Answer
-from schemas.records import CommandHeader, Fault, Status
+from schemas.records import CORRELATION_ID, CommandHeader, Fault, Status
 from streams.device import faults
 from streams.device.decided import ask, carried_out, due_here
 from streams.device.events import (
@@ -24,7 +24,6 @@ from streams.device.outcome import settled
 from streams.device.possible import REGISTERS, inactive, no_room, registration_pending, unsupported
 from streams.device.state import Device, Pending, id_bytes, oldest, recall
 
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._:-]{0,38}[A-Za-z0-9])?")
 _PRIORITIES = range(0, 10)
 _LONGEST_ID = 200  # characters of a correlation id that we repeat to the caller when it is not one
@@ -75,7 +74,7 @@ def accept(device: Device, message: CommandReceived, limits: Limits) -> list[Eve
 
 def malformed(header: CommandHeader) -> Fault | None:
     """What is wrong with a header by itself."""
-    if not _CANONICAL.fullmatch(header.correlation_id):
+    if not CORRELATION_ID.fullmatch(header.correlation_id):
         return faults.invalid("correlation_id", f"{header.correlation_id[:80]!r} is not a UUID in lower case")
     if not _DEVICE_ID.fullmatch(header.device_id):
         return faults.invalid("device_id", f"{header.device_id[:80]!r} is not 1 to 40 letters, digits, spaces, . _ : -")
