@@ -15,7 +15,7 @@ from schemas.codec import Unreadable, decode_command, encode_result
 from schemas.records import CancelAsked, Fault, LifecycleSet, Status, TimeZoneSet
 from streams.device import faults
 from streams.device.events import CancelNoted, Event
-from streams.device.evolve import evolve
+from streams.device.evolve import evolve, evolved
 from streams.device.limits import Limits
 from streams.device.outcome import orphans, settled
 from streams.device.possible import gateway_of, inactive, is_mbus
@@ -82,8 +82,7 @@ def misfits(device: Device, so_far: Iterable[Event], at: int) -> list[Event]:
     """What waited for the registration of its device, and is refused by its operation now that this has come: what
     calls electricity meters, of an M-Bus meter.
     """
-    for event in so_far:
-        device = evolve(device, event)
+    device = evolved(device, so_far)
     events: list[Event] = []
     for waiting in device.queue:
         if not carried_out_here(waiting.operation):
@@ -97,8 +96,7 @@ def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> lis
     """Decisions on the commands whose time has come, in order of arrival, each after the one before and `so_far`."""
     if not any(carried_out_here(held.operation) for held in device.queue):
         return []
-    for event in so_far:
-        device = evolve(device, event)
+    device = evolved(device, so_far)
     events: list[Event] = []
     for name in [held.correlation_id for held in device.queue]:
         waiting = next((held for held in device.queue if held.correlation_id == name), None)
@@ -109,8 +107,7 @@ def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> lis
         fault = inactive(device, waiting.operation, limits)
         refused: list[Event] = [settled(waiting, Status.REJECTED, fault, at)] if fault is not None else []
         decision = refused or when_due(device, waiting, at)
-        for event in decision:
-            device = evolve(device, event)
+        device = evolved(device, decision)
         events += decision
     return events
 

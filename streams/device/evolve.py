@@ -43,8 +43,7 @@ def fold(device: Device, decision: DeviceEvents) -> Device:
     whole = state_in(decision)
     if whole is not None:
         return whole
-    for event in decision.events:
-        device = evolve(device, event)
+    device = evolved(device, decision.events)
     return replace(
         device,
         idle=not device.queue and device.flight is None,
@@ -108,20 +107,15 @@ def evolve(device: Device, event: Event) -> Device:
         case AttemptDisproved():
             return _held(device, event.correlation_id, doubt=None, looks=0)
         case CommandSettled():
-            queue = tuple([held for held in device.queue if held.correlation_id != event.correlation_id])
+            queue = _without(device, event.correlation_id)
             return replace(device, queue=queue, settled=remember(device.settled, _settled(event)))
         case CancelNoted():
-            queue = tuple(
-                replace(held, cancelled_by=event.by) if held.correlation_id == event.correlation_id else held
-                for held in device.queue
-            )
-            return replace(device, queue=queue)
+            return _held(device, event.correlation_id, cancelled_by=event.by)
         case JobTaken():
             taken = tuple([_taken(event, command) for command in event.commands])
             return replace(device, queue=device.queue + taken, served=serve(device.served, event))
         case CommandReturned():
-            queue = tuple([held for held in device.queue if held.correlation_id != event.correlation_id])
-            return replace(device, queue=queue)
+            return replace(device, queue=_without(device, event.correlation_id))
         case CounterRaised():
             return replace(device, counter=max(device.counter, event.counter))
         case TimeZoneSet():
@@ -139,10 +133,22 @@ def evolve(device: Device, event: Event) -> Device:
             assert_never(event)
 
 
+def evolved(device: Device, events: Iterable[Event]) -> Device:
+    """The device after several events."""
+    for event in events:
+        device = evolve(device, event)
+    return device
+
+
 def _held(device: Device, correlation_id: str, **changes: Any) -> Device:
     """With one command of the queue changed."""
     queue = [replace(held, **changes) if held.correlation_id == correlation_id else held for held in device.queue]
     return replace(device, queue=tuple(queue))
+
+
+def _without(device: Device, correlation_id: str) -> tuple[Pending, ...]:
+    """The queue without one command."""
+    return tuple([held for held in device.queue if held.correlation_id != correlation_id])
 
 
 def _pending(event: CommandAccepted) -> Pending:
