@@ -5,7 +5,7 @@ nothing that can arrive.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from operations import catalogue
 from schemas import headers
@@ -25,6 +25,10 @@ from streams.device.limits import Limits
 from streams.keeper import Received
 
 _LONGEST_ID: Final = 200  # characters of a correlation id we repeat to the caller when it is not one
+
+
+A = TypeVar("A", JobAttempting, DelegatedJob)
+B = TypeVar("B", JobEnded, DelegatedEnded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +75,22 @@ def read_command(received: Received, limits: Limits) -> CommandReceived | Refusa
 
 def read_result(received: Received, seed: int) -> AttemptReported | ResultReported | DeadLetter:
     """A record of the topic `job-results`."""
-    try:
-        record = decode(received.value)
-    except Unreadable as error:
-        return DeadLetter(error.reason)
-    if not isinstance(record, JobAttempting | JobEnded):
-        return DeadLetter(f"{type(record).__name__} is neither JobAttempting nor JobEnded")
-    if record.device_id.encode(errors="surrogatepass") != received.key:
-        return DeadLetter(f"device_id {record.device_id[:80]!r} is not the key of the record")
+    record = _either(received, JobAttempting, JobEnded)
     if isinstance(record, JobAttempting):
         return AttemptReported(record)
-    return ResultReported(record, received.timestamp, seed)
+    if isinstance(record, JobEnded):
+        return ResultReported(record, received.timestamp, seed)
+    return record
 
 
 def read_message(received: Received, seed: int) -> JobReceived | ReturnReceived | DeadLetter:
     """A record of the topic `device-messages`."""
-    try:
-        record = decode(received.value)
-    except Unreadable as error:
-        return DeadLetter(error.reason)
-    if not isinstance(record, DelegatedJob | DelegatedEnded):
-        return DeadLetter(f"{type(record).__name__} is neither DelegatedJob nor DelegatedEnded")
-    if record.device_id.encode(errors="surrogatepass") != received.key:
-        return DeadLetter(f"device_id {record.device_id[:80]!r} is not the key of the record")
+    record = _either(received, DelegatedJob, DelegatedEnded)
     if isinstance(record, DelegatedJob):
         return JobReceived(record, received.timestamp)
-    return ReturnReceived(record, received.timestamp, seed)
+    if isinstance(record, DelegatedEnded):
+        return ReturnReceived(record, received.timestamp, seed)
+    return record
 
 
 def read_tick(received: Received) -> Tick | DeadLetter:
@@ -106,6 +100,19 @@ def read_tick(received: Received) -> Tick | DeadLetter:
     except Unreadable as error:
         return DeadLetter(error.reason)
     return record if isinstance(record, Tick) else DeadLetter(f"{type(record).__name__} is not a Tick")
+
+
+def _either(received: Received, one: type[A], other: type[B]) -> A | B | DeadLetter:
+    """A record of one of two classes, of the device that is its key."""
+    try:
+        record = decode(received.value)
+    except Unreadable as error:
+        return DeadLetter(error.reason)
+    if not isinstance(record, (one, other)):
+        return DeadLetter(f"{type(record).__name__} is neither {one.__name__} nor {other.__name__}")
+    if record.device_id.encode(errors="surrogatepass") != received.key:
+        return DeadLetter(f"device_id {record.device_id[:80]!r} is not the key of the record")
+    return record
 
 
 def _unattributed(received: Received, fault: Fault, *, unread: bool = False) -> Refusal | DeadLetter:
