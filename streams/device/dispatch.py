@@ -19,9 +19,7 @@ from schemas.records import CommandHeader, Status
 from streams.device import faults
 from streams.device.decided import carried_out_here, may_be_decided
 from streams.device.events import Event, JobDispatched
-from streams.device.leases import NEVER as _NEVER
-from streams.device.leases import cost_of, lease_end
-from streams.device.leases import seconds_of as _seconds
+from streams.device.leases import NEVER, cost_of, lease_end, seconds_of
 from streams.device.limits import Limits
 from streams.device.outcome import orphans, settled, settled_in
 from streams.device.possible import REGISTERS, gateway_of, inactive, is_mbus
@@ -91,7 +89,7 @@ class Index:
             heap = self._silent if silent else self._answering
             heappush(heap, (*best, self._stamp, key))
             self._compact(heap)
-        if wake < _NEVER:
+        if wake < NEVER:
             heappush(self._timed, (wake, self._stamp, key))
             if len(self._timed) > 2 * len(self._entries) + _SLACK:
                 self._timed = [entry for entry in self._timed if self._current(entry[1], entry[2])]
@@ -222,7 +220,7 @@ def priority(held: Pending, now: int, limits: Limits) -> int:
 
 
 def _span(commands: list[Pending], limits: Limits) -> int:
-    return limits.connect + 1_000 * sum(_seconds(held, limits) for held in commands)
+    return limits.connect + 1_000 * sum(seconds_of(held, limits) for held in commands)
 
 
 def _connects(held: Pending) -> bool:
@@ -246,7 +244,7 @@ def _for_a_worker(device: Device, held: Pending) -> bool:
 def _rank(device: Device, now: int, limits: Limits) -> tuple[tuple[int, int] | None, int]:
     """Rank of the best due command, and the time at which the device is to be looked at again without any message."""
     best: tuple[int, int] | None = None
-    wake = _NEVER
+    wake = NEVER
     for held in device.queue:
         if held.expires_at is not None:
             wake = min(wake, held.expires_at)
@@ -270,7 +268,7 @@ def _rank(device: Device, now: int, limits: Limits) -> tuple[tuple[int, int] | N
 def _wake_flying(device: Device, limits: Limits) -> int:
     flight = device.flight
     if flight is None:
-        return _NEVER
+        return NEVER
     wake = lease_end(device, limits)
     for held in device.queue:
         if held.correlation_id in flight.correlation_ids:
@@ -290,13 +288,13 @@ def _together(due: list[Pending], limits: Limits) -> list[Pending]:
     first = due[0]
     if _alone(first, limits):
         return [first]
-    chosen, seconds = [first], _seconds(first, limits)
+    chosen, seconds = [first], seconds_of(first, limits)
     for held in due[1:]:
         if len(chosen) == limits.commands_a_job:
             break
         if _alone(held, limits):
             continue
-        seconds += _seconds(held, limits)
+        seconds += seconds_of(held, limits)
         if seconds > limits.seconds_a_job:
             break
         chosen.append(held)
