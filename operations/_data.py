@@ -1,10 +1,9 @@
-"""COSEM values as operations see them: a type tag and a value. Tags are those of A-XDR (Blue Book, reference
-meter-model 7.1).
+"""COSEM values: a type tag and plain Python. What operations ask with and are answered, what profiles hold, what the
+engine (`connectors/dlms/cosem`) encodes. Tags are those of A-XDR (Blue Book, reference meter-model 7.1).
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Tag(IntEnum):
@@ -37,11 +36,10 @@ class Tag(IntEnum):
     DONT_CARE = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """One value: None for null-data, a tuple of Data for array and structure, bytes for strings of octets, (bits,
-    bytes) for bit-string.
+class Data(NamedTuple):
+    """One value: None for null-data, a tuple of Data for array and structure, bytes for strings of octets, text of 0
+    and 1, leftmost first, for bit-string, a `CompactArray` of the engine for compact-array.
     """
 
     tag: int
-    value: Any
+    value: Any = None

@@ -45,9 +45,8 @@ def _text(kind: str, data: Data) -> str:
     if kind == "Boolean":
         return "true" if value else "false"
     if kind == "BitString":
-        bits, octets = value
-        groups = " ".join(f"{octet:08b}" for octet in octets)
-        return f"{len(octets)} bytes, {bits} bits, {int.from_bytes(octets, 'big')}, {groups}"
+        groups = [value[at : at + 8].ljust(8, "0") for at in range(0, len(value), 8)]
+        return f"{len(groups)} bytes, {len(value)} bits, {int(''.join(groups) or '0', 2)}, {' '.join(groups)}"
     if kind == "Complex":
         lines = (line for element in value for line in describe(element).split("\n"))
         return "\n".join((f"{len(value)} elements", *(f"  {line}" for line in lines)))

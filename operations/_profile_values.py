@@ -132,14 +132,9 @@ def typed_value(table: Table, key: str, kind: Tag, length: int | None, value: An
             return Data(kind, value)
     elif kind is Tag.BOOLEAN and isinstance(value, bool):
         return Data(kind, value)
-    elif (
-        kind is Tag.BIT_STRING
-        and isinstance(value, str)
-        and not set(value) - {"0", "1"}
-        and length in (None, len(value))
-    ):
-        packed = int(value.ljust(-(-len(value) // 8) * 8, "0") or "0", 2).to_bytes(-(-len(value) // 8), "big")
-        return Data(kind, (len(value), packed))
+    elif kind is Tag.BIT_STRING and isinstance(value, str) and length in (None, len(value)):
+        if not set(value) - {"0", "1"}:
+            return Data(kind, value)
     elif kind in (Tag.ARRAY, Tag.STRUCTURE) and isinstance(value, list) and length in (None, len(value)):
         return Data(kind, tuple(_element(table, f"{key}[{index}]", each) for index, each in enumerate(value)))
     elif kind in _OCTETS and isinstance(value, dict) and len(value) == 1:

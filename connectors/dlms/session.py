@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
 from connectors.dlms import cosem
-from connectors.dlms.conversion import from_cosem, to_cosem
 from connectors.dlms.failures import OutOfStep, not_associated, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link, connect
@@ -143,7 +142,7 @@ class Session:
                 return got.rows
             case Set(attribute, value):
                 await self._service(
-                    lambda: self._client.set(_descriptor(attribute), to_cosem(value)), str(attribute), writes=True
+                    lambda: self._client.set(_descriptor(attribute), value), str(attribute), writes=True
                 )
                 return None
             case _:
@@ -151,7 +150,8 @@ class Session:
 
     async def _get(self, attribute: Attribute) -> Data:
         got = await self._service(lambda: self._client.get(_descriptor(attribute)), str(attribute))
-        return from_cosem(got.data)
+        data: Data = got.data
+        return data
 
     async def _get_list(self, attributes: tuple[Attribute, ...]) -> list[Data | Refusal]:
         size = self._with_list_max
@@ -169,7 +169,7 @@ class Session:
             got = await self._service(ask, f"list of {len(part)}")
             for item in got.items:
                 refused = isinstance(item, cosem.AccessRefused)
-                answers.append(Refusal(item.code, item.name) if refused else from_cosem(item))
+                answers.append(Refusal(item.code, item.name) if refused else item)
         return answers
 
     async def _get_or_refusal(self, attribute: Attribute) -> Data | Refusal:

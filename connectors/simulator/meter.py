@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from connectors.dlms.conversion import to_cosem
 from connectors.dlms.cosem import Mechanism, axdr
 from connectors.dlms.cosem.axdr import Data
 from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED, CosemDateTime
@@ -178,7 +177,7 @@ class Meter:
         made = self._own(client, found, known.index)
         if made is not None:
             return made
-        return to_cosem(known.value) if known.value is not None else initial(found.class_id, known)
+        return known.value if known.value is not None else initial(found.class_id, known)
 
     def _own(self, client: int, found: CosemObject, index: int) -> Data | None:
         """Values that are measured, counted or this meter's own; None when the profile says all there is to say."""

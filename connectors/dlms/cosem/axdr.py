@@ -24,11 +24,11 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any
 
+from operations._data import Data, Tag
+
 from .errors import LocalProtocolError, RemoteProtocolError
 from .values import (
     NULL,
-    Data,
-    Tag,
     array,
     bit_string,
     boolean,

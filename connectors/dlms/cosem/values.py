@@ -1,52 +1,10 @@
-"""COSEM values: a tag and plain Python, and a constructor for each type that is sent; `axdr` says which."""
+"""A constructor for each type of COSEM value that is sent; `axdr` says which plain Python stands for which type."""
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Tag(IntEnum):
-    """Tags of the Data CHOICE; the names are those that attribute listings print."""
-
-    NULL_DATA = 0
-    ARRAY = 1
-    STRUCTURE = 2
-    BOOLEAN = 3
-    BIT_STRING = 4
-    DOUBLE_LONG = 5
-    DOUBLE_LONG_UNSIGNED = 6
-    OCTET_STRING = 9
-    VISIBLE_STRING = 10
-    UTF8_STRING = 12
-    BCD = 13
-    INTEGER = 15
-    LONG = 16
-    UNSIGNED = 17
-    LONG_UNSIGNED = 18
-    COMPACT_ARRAY = 19
-    LONG64 = 20
-    LONG64_UNSIGNED = 21
-    ENUMERATE = 22
-    FLOAT32 = 23
-    FLOAT64 = 24
-    DATE_TIME = 25
-    DATE = 26
-    TIME = 27
-    DONT_CARE = 255
-
-
-class Data(NamedTuple):
-    """One COSEM value with its type; see the module docstring for what `value` holds."""
-
-    tag: int
-    value: Any = None
-
-    @property
-    def type_name(self) -> str:
-        """The type as attribute listings print it, such as DOUBLE_LONG_UNSIGNED."""
-        return Tag(self.tag).name
-
+from operations._data import Data
 
 NULL = Data(0, None)
 

@@ -39,7 +39,7 @@ def test_logical_device_name(protocol: str, version: str, obis: str) -> None:
             "clockstatus=-128",
         ),
         (
-            Data(Tag.BIT_STRING, (16, b"\x52\x00")),
+            Data(Tag.BIT_STRING, "0101001000000000"),
             "isBitString, value=[BitString]: 2 bytes, 16 bits, 20992, 01010010 000",
         ),
         (Data(Tag.BOOLEAN, True), "Choice=BOOLEAN, ResultData isBoolean, value=[Boolean]: true"),

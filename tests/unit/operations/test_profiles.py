@@ -162,7 +162,7 @@ def test_class_versions() -> None:
 
 def test_configuration_object_per_family() -> None:
     assert profile(*DSMR)["CONFIGURATION_OBJECT"].attributes[2].value == Data(
-        Tag.STRUCTURE, (Data(Tag.ENUMERATE, 1), Data(Tag.BIT_STRING, (16, b"\x52\x00")))
+        Tag.STRUCTURE, (Data(Tag.ENUMERATE, 1), Data(Tag.BIT_STRING, "0101001000000000"))
     )
     assert profile("SMR", "5.1")["CONFIGURATION_OBJECT"].attributes[2].type is Tag.BIT_STRING
     assert profile(*DSMR).traits.configuration_object == "structure"
