@@ -134,6 +134,10 @@ def unknown_though_repeatable(evidence: Any) -> None:
     evidence.rows["responses"][2] = ("c", Status.UNKNOWN)
 
 
+def carried_out_though_it_must_be_refused(evidence: Any) -> None:
+    evidence.asked["c"] = Asked(DEVICE, "ReadAlarmRegister", statuses=frozenset({Status.REJECTED}))
+
+
 def another_outcome_when_repeated(evidence: Any) -> None:
     evidence.responses[1] = (response("a", "ClearAlarmRegister", Status.ERROR, repeated=True), None)
 
@@ -186,6 +190,7 @@ def outcome_not_stored(evidence: Any) -> None:
         (uncalled_for, "one terminal outcome each"),
         (cancelled_by_nobody, "one terminal outcome each"),
         (unknown_though_repeatable, "one terminal outcome each"),
+        (carried_out_though_it_must_be_refused, "one terminal outcome each"),
         (another_outcome_when_repeated, "a repeat is told the same"),
         (cleared_again, "nothing non-repeatable twice"),
         (told_but_not_cleared, "nothing non-repeatable twice"),
@@ -210,9 +215,18 @@ def test_what_was_asked_is_read_with_what_it_cancels(tmp_path: Path) -> None:
         {"id": "a", "device": DEVICE, "operation": "SynchronizeTime"},
         {"id": "b", "device": DEVICE, "operation": "Cancel", "cancels": "a"},
         {"id": "a", "device": DEVICE, "operation": "SynchronizeTime"},
+        {"id": "c", "device": DEVICE, "operation": "SynchronizeTime", "statuses": ["Rejected"]},
     ]
     (tmp_path / "sent.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert Evidence(tmp_path, "", "", 0).asked == {
         "a": Asked(DEVICE, "SynchronizeTime"),
         "b": Asked(DEVICE, "Cancel", "a"),
+        "c": Asked(DEVICE, "SynchronizeTime", statuses=frozenset({Status.REJECTED})),
     }
+
+
+def test_what_was_no_record_is_known_by_its_bytes(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path, "", "", 0)
+    assert evidence.poison == set()
+    (tmp_path / "poison.jsonl").write_text('{"topic": "commands", "value": "c301ff"}\n', encoding="utf-8")
+    assert Evidence(tmp_path, "", "", 0).poison == {b"\xc3\x01\xff"}
