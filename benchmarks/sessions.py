@@ -125,7 +125,7 @@ async def own(port: int, rows: int) -> None:
     )
     client = cosem.ClientAssociation(settings, cosem.InvocationCounter(1, 1_000))
     deadline = Deadline.at_wall(int(time.time() * 1000) + 60_000)
-    async with associate("127.0.0.1", port, client, deadline=deadline, times=Times()) as session:
+    async with associate("127.0.0.1", port, client, deadline=deadline, times=Times(), frames=10_000) as session:
         await session.carry_out(Get(Attribute(*CLOCK)))
         register = await session.carry_out(Get(Attribute(*REGISTER)))
         assert register.value == 4_711

@@ -20,6 +20,7 @@ from operations._steps import Attribute, Get
 from schemas.records import Job, Registration, Security
 
 _LAST_COUNTER: Final = Attribute(1, bytes((0, 0, 43, 1, 0, 255)), 2)
+_NO_FRAMES: Final = 1  # of the counters: the answer to the challenge of the meter takes one of its own
 _COUNTED: Final = "SMR"  # protocol whose meters show the counter they accepted last (reference 2.11)
 
 
@@ -120,6 +121,7 @@ class Association:
             client,
             deadline=self._deadline,
             times=self._times,
+            frames=self._job.counter_to - self._job.counter_from + 1 - _NO_FRAMES,
             with_list_max=registration.with_list_max,
             seen=self._links.append,
         )

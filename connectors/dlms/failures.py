@@ -31,7 +31,7 @@ def operation_error(error: cosem.CosemError, what: str) -> OperationError:
         case cosem.RemoteProtocolError():
             return Unreachable(f"{what}: {error}", code=232, name="ILLEGAL_RESPONSE")
         case cosem.CounterExhausted():
-            return Unreachable(f"{what}: {error}")
+            return Unreachable(f"{what}: every frame the job may use was sent: {error}")
         case _:  # we asked for what the protocol does not allow: no retry mends it
             return OperationError(f"{what}: {error}")
 

@@ -93,6 +93,8 @@ class Link(asyncio.Protocol):
 
     async def receive(self, seconds: float) -> bytes:
         """The next bytes, as TCP delivers them. Raises Unreachable: none in `seconds`, or the connection is lost."""
+        if seconds <= 0:
+            raise _no_answer(0)
         if not self._pending and self._lost is None:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
@@ -108,7 +110,7 @@ class Link(asyncio.Protocol):
             return data
         if self._lost is not None:
             raise self._lost
-        raise Unreachable(f"no answer within {seconds:g} s", code=233, name="RESPONSE_TIMEOUT")
+        raise _no_answer(seconds)
 
     def close(self) -> None:
         """Close in good order: after a release."""
@@ -122,6 +124,10 @@ class Link(asyncio.Protocol):
             if raw is not None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD_UNSENT)
             self._transport.abort()
+
+
+def _no_answer(seconds: float) -> Unreachable:
+    return Unreachable(f"no answer within {seconds:g} s", code=233, name="RESPONSE_TIMEOUT")
 
 
 def unreachable(cause: OSError) -> Unreachable:

@@ -8,6 +8,7 @@ Errors of the engine become errors of `operations/_errors.py` here, with the cod
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -48,7 +49,7 @@ class Times:
     """How long to wait, in seconds."""
 
     connect: float = 10.0
-    answer: float = 30.0  # GXF: 120
+    answer: float = 30.0  # for the whole of one, however it comes; GXF: 120
     release: float = 3.0
     counter: float = 1.0  # between associations when the counter is put right; GXF: 20 (reference 2.11)
 
@@ -86,10 +87,17 @@ async def carry_out_local(step: Local, keys: Keys, pool: Executor) -> Any:
 
 
 class Session:
-    """An open association. Made by `associate`; one task uses it."""
+    """An open association. Made by `associate`; one task uses it.
 
-    def __init__(self, link: Link, client: cosem.ClientAssociation, times: Times, with_list_max: int) -> None:
+    A meter decides how many blocks its answer has, so `frames` bounds what is sent for it, ciphered or not: a transfer
+    without end is ended by us.
+    """
+
+    def __init__(
+        self, link: Link, client: cosem.ClientAssociation, times: Times, with_list_max: int, frames: int
+    ) -> None:
         self.writes = 0  # first frames of writing steps handed to the network
+        self._frames = frames  # that may still be sent
         self._link = link
         self._client = client
         self._times = times
@@ -212,20 +220,38 @@ class Session:
         return outcome
 
     async def _ask(self, frame: bytes, writes: bool = False) -> Any:
-        link, client, seconds = self._link, self._client, self._times.answer
         passing("counter used")
-        link.send(frame)
+        self._send(frame)
         self.writes += writes
         if armed():  # the loop hands frames to the network at the end of its turn
             asyncio.get_running_loop().call_soon(passing, "request sent")
         while True:
-            step = client.receive(await link.receive(seconds))
-            if step is None:
-                continue
+            step = await self._answer()
             if not isinstance(step, cosem.Send):
                 passing("answer received")
                 return step
-            link.send(step.data)
+            self._send(step.data)
+
+    def _send(self, frame: bytes) -> None:
+        if self._frames < 1:
+            raise Unreachable("every frame the job may use was sent, and the meter goes on")
+        self._frames -= 1
+        self._link.send(frame)
+
+    async def _answer(self) -> cosem.Step:
+        """What a whole answer leads to. Its time is that of the whole: a meter that sends byte by byte gains none."""
+        link, client, seconds = self._link, self._client, self._times.answer
+        began = time.monotonic()
+        step = client.receive(await link.receive(seconds))
+        while step is None:
+            left = began + seconds - time.monotonic()
+            try:
+                step = client.receive(await link.receive(left))
+            except Unreachable as lost:
+                what = f"no whole answer within {seconds:g} s" if lost.code == 233 else str(lost)
+                reason = f"{what}, only {client.pending} bytes of one"
+                raise Unreachable(reason, code=lost.code, name=lost.name) from None
+        return step
 
 
 @asynccontextmanager
@@ -236,17 +262,18 @@ async def associate(
     *,
     deadline: Deadline,
     times: Times,
+    frames: int,
     with_list_max: int = 1,
     seen: Callable[[Link], None] = lambda link: None,
 ) -> AsyncIterator[Session]:
     """An association for the time of the block, released and closed at its end whatever happens inside.
 
-    `seen` gets the link as soon as it stands, to be asked later what went over it. Raises Unreachable; OutOfStep when a
-    higher invocation counter may help.
+    `frames` may be sent in it. `seen` gets the link as soon as it stands, to be asked later what went over it. Raises
+    Unreachable; OutOfStep when a higher invocation counter may help.
     """
     async with connect(host, port, deadline, times.connect) as link:
         seen(link)
-        session = Session(link, client, times, with_list_max)
+        session = Session(link, client, times, with_list_max, frames)
         await session.open()
         try:
             yield session

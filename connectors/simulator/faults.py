@@ -7,6 +7,7 @@ misbehaves in the same way, and a meter that failed once may answer the next att
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from connectors.simulator.curves import mix
 
@@ -20,6 +21,19 @@ class Fault(StrEnum):
     DROP = "drop"  # closes in the middle of an answer, within a block transfer when there is one
     WRONG_TAG = "wrong-tag"  # an answer whose authentication tag does not fit
     LOST_ANSWER = "lost-answer"  # carries a set or action out, then closes without a word
+    LATE = "late"  # answers when nobody waits any more
+    DRIP = "drip"  # byte by byte, each in time, the answer never
+    FLOOD = "flood"  # notifications without end, as fast as they are taken
+    UNASKED = "unasked"  # puts a notification before an answer
+    FALSE_LENGTH = "false-length"  # the wrapper announces more bytes than come
+    FALSE_VALUE = "false-value"  # a rightly sealed value of thousands of millions of elements, in six bytes
+    UNFOLDING = "unfolding"  # a rightly sealed value that needs gigabytes where it is decoded carelessly
+    FOREIGN = "foreign"  # the rightly sealed answer to another request
+    ENDLESS = "endless"  # a rightly sealed block transfer without a last block
+
+
+FORGED: Final = frozenset({Fault.FALSE_VALUE, Fault.UNFOLDING, Fault.FOREIGN, Fault.ENDLESS})
+"""Those that answer a get with something of their own."""
 
 
 @dataclass(frozen=True, slots=True)

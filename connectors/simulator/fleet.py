@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-from connectors.dlms.cosem import ClientRule, Keys, Mechanism, MeterSecurity, ServerAssociation, ServerSettings
+from connectors.dlms.cosem import ClientRule, Keys, Mechanism, MeterSecurity, ServerSettings
+from connectors.simulator.connection import Connection
 from connectors.simulator.curves import household, mix
-from connectors.simulator.faults import NO_FAULTS, Fault, Faults
+from connectors.simulator.faults import NO_FAULTS, Faults
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.meter import Meter
 from connectors.simulator.model import model
@@ -26,7 +27,6 @@ from operations._profile import CHANNELS, MANAGEMENT_CLIENT, PUBLIC_CLIENT
 
 HOST: Final = "127.0.0.1"
 MAX_METERS: Final = 16_383  # logical devices that AddDevice takes: 14 bits (meter-model 2)
-WPDU_DESTINATION: Final = slice(4, 6)
 MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"))
 
 SHIPMENT_FIELDS: Final = (
@@ -40,7 +40,8 @@ SHIPMENT_FIELDS: Final = (
 class FleetSettings:
     """A fleet.
 
-    `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer. `lls` is the share
+    `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer, `slowness` what a
+    faulty one takes for a late answer, and twenty times what it lets pass between two bytes. `lls` is the share
     of meters whose HLS flags are not set yet: they open by password (meter-model 2); `public` the share that the
     shipment hands over without any secret, so that the head-end sees no more of them than the public client may.
     `gas_meters`: on channels 1 to so many of each meter, each a device of the shipment; None: four of five meters have
@@ -51,6 +52,7 @@ class FleetSettings:
     seed: int = 1
     profiles: Sequence[tuple[str, str]] = MIX
     delay: float = 0.0
+    slowness: float = 60.0
     lls: float = 0.0
     public: float = 0.0
     gas_meters: int | None = None
@@ -63,8 +65,9 @@ class FleetSettings:
             raise ValueError(f"lls, public: shares of meters lie in 0 to 1 together, not {self.lls} and {self.public}")
         if self.gas_meters is not None and not 0 <= self.gas_meters <= CHANNELS[-1]:
             raise ValueError(f"gas_meters: a meter has 0 to {CHANNELS[-1]} of them, not {self.gas_meters}")
-        if self.delay < 0:
-            raise ValueError(f"delay: {self.delay} s is negative")
+        for name in ("delay", "slowness"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} s is negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ class Fleet:
         """
         _raise_descriptor_limit()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=4_096)
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=4_096)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -210,127 +213,9 @@ class Fleet:
     def settings_of(self, meter: Meter) -> ServerSettings:
         return self._rules[meter.model.profile.traits.max_pdu, meter.mechanism]
 
-
-class _Connection(asyncio.Protocol):
-    """One TCP connection: finds its meter in the first WPDU, then feeds that meter's association."""
-
-    __slots__ = (
-        "_answers",
-        "_association",
-        "_begin",
-        "_fault",
-        "_fleet",
-        "_meter",
-        "_spared",
-        "_stalled",
-        "_transport",
-    )
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self._meter: Meter | None = None
-        self._association: ServerAssociation | None = None
-        self._begin = b""
-        self._answers = 0
-        self._fault = Fault.NONE
-        self._spared = 0
-        self._stalled = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._fleet.connections.add(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        association = self._association
-        if association is None:
-            self._begin += data
-            if len(self._begin) < WPDU_DESTINATION.stop:
-                return
-            association = self._attach(int.from_bytes(self._begin[WPDU_DESTINATION], "big"))
-            if association is None:
-                self._transport.close()
-                return
-            data, self._begin = self._begin, b""
-        if self._fault is Fault.STALL and self._answers >= self._spared:
-            if not self._stalled:
-                self._stalled = True
-                self._note("stall")
-            return
-        acted = self._acts()
-        out = association.receive(data)
-        if self._fault is Fault.LOST_ANSWER and self._acts() != acted:
-            self._note("lost-answer")
-            self._transport.abort()
-            return
-        if out:
-            self._answers += 1
-            out = self._spoil(out)
-        delay = self._fleet.settings.delay
-        if delay and not self._transport.is_closing():
-            asyncio.get_running_loop().call_later(delay, self._send, out, association.closed)
-        else:
-            self._send(out, association.closed)
-
-    def _attach(self, sap: int) -> ServerAssociation | None:
-        """The association of the meter with this SAP; None when there is none, or it serves another client now."""
-        fleet = self._fleet
-        if not 0 < sap <= len(fleet.meters):
-            return None
-        meter = fleet.meters[sap - 1]
-        if meter.open:
-            fleet.ledger.note(meter.device_id, "refused")
-            return None
-        self._meter = meter
-        meter.open = True
-        meter.connections += 1
-        fleet.ledger.note(meter.device_id, "connected")
-        self._fault, self._spared = fleet.settings.faults.draw(meter.number, meter.connections)
-        if self._fault is Fault.REFUSE:
-            self._note("refuse")
-            return None
-        self._association = ServerAssociation(
-            fleet.settings_of(meter), meter.security, meter, sap=sap, observe=self._observe
-        )
-        return self._association
-
-    def _observe(self, client: int, counter: int | None, _apdu: bytes) -> None:
-        meter = self._meter
-        if counter is not None and meter is not None:
-            self._fleet.ledger.note(meter.device_id, "counter", value=str(counter))
-
-    def _acts(self) -> int:
-        return self._meter.acts if self._meter is not None else 0
-
-    def _spoil(self, out: bytes) -> bytes:
-        """What the fault makes of an answer."""
-        if self._answers <= self._spared:
-            return out
-        if self._fault is Fault.DROP:
-            self._note("drop")
-            self._transport.write(out[: len(out) // 2])
-            self._transport.close()
-            return b""
-        if self._fault is Fault.WRONG_TAG:
-            self._note("wrong-tag")
-            return out[:-1] + bytes((out[-1] ^ 1,))
-        return out
-
-    def _send(self, out: bytes, closed: bool) -> None:
-        if self._transport.is_closing():
-            return
-        if out:
-            self._transport.write(out)
-        if closed:
-            self._transport.close()
-
-    def _note(self, fault: str) -> None:
-        if self._meter is not None:
-            self._fleet.ledger.note(self._meter.device_id, "fault", fault)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fleet.connections.discard(self._transport)
-        if self._meter is not None:
-            self._meter.open = False
+    def at(self, sap: int) -> Meter | None:
+        """The meter with this SAP."""
+        return self.meters[sap - 1] if 0 < sap <= len(self.meters) else None
 
 
 def _raise_descriptor_limit() -> None:

@@ -48,12 +48,13 @@ async def session(
     counter: cosem.InvocationCounter | None = None,
     with_list_max: int = 1,
     left: float = 10.0,
+    frames: int = 1_000,
     **changes: Any,
 ) -> AsyncIterator[Session]:
     client = cosem.ClientAssociation(settings(client_id, **changes), counter or cosem.InvocationCounter(1))
     deadline = Deadline(time.clock_gettime(time.CLOCK_BOOTTIME) + left)
     async with associate(
-        "127.0.0.1", meter.port, client, deadline=deadline, times=TIMES, with_list_max=with_list_max
+        "127.0.0.1", meter.port, client, deadline=deadline, times=TIMES, with_list_max=with_list_max, frames=frames
     ) as opened:
         yield opened
 

@@ -14,7 +14,8 @@ A value is `Data(tag, value)`: the tag keeps what an operation may have to print
 | float32, float64 | float |
 | compact-array | `CompactArray(description, items)` of `compact.py` |
 
-Decoding is bounded: nesting by MAX_DEPTH, elements by the bytes there are. It raises RemoteProtocolError only; encoding
+Decoding is bounded: nesting by MAX_DEPTH, elements of arrays and structures by the bytes there are and by MAX_ELEMENTS
+all together, so that no answer holds up the other sessions of a worker. It raises RemoteProtocolError only; encoding
 LocalProtocolError only.
 """
 
@@ -49,6 +50,7 @@ from .values import (
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_ELEMENTS",
     "NULL",
     "NUMBERS",
     "RAW_LENGTHS",
@@ -59,6 +61,7 @@ __all__ = [
     "bits_of",
     "boolean",
     "bytes_of",
+    "count_elements",
     "decode",
     "decode_from",
     "double_long",
@@ -81,6 +84,9 @@ __all__ = [
 ]
 
 MAX_DEPTH = 32
+MAX_ELEMENTS = 1 << 17
+"""Of all arrays and structures of one APDU together: a list of all objects has some 20,000, ten days of quarter hours
+that are not alike 6,000, and more would be tenths of a second in which no other meter is served."""
 
 
 # Types of a fixed number of bytes that are one struct code; bool, raw bytes and the rest are handled apart.
@@ -132,10 +138,11 @@ def decode(buffer: bytes) -> Data:
     return data
 
 
-def decode_from(buffer: bytes, at: int) -> tuple[Data, int]:
-    """The value that begins at `at`, and the position behind it. Raises RemoteProtocolError."""
+def decode_from(buffer: bytes, at: int, spent: list[int] | None = None) -> tuple[Data, int]:
+    """The value that begins at `at`, and the position behind it. `spent` counts elements over several values. Raises
+    RemoteProtocolError."""
     try:
-        return _decode(buffer, at, 0)
+        return _decode(buffer, at, 0, [0] if spent is None else spent)
     except (IndexError, StructError):
         raise RemoteProtocolError(f"value at {at} is cut off after {len(buffer)} bytes") from None
 
@@ -148,7 +155,14 @@ def take(buffer: bytes, at: int, length: int) -> bytes:
     return buffer[at:end]
 
 
-def _decode(buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
+def count_elements(spent: list[int], count: int) -> None:
+    """Add to what was spent. Raises RemoteProtocolError above MAX_ELEMENTS."""
+    spent[0] += count
+    if spent[0] > MAX_ELEMENTS:
+        raise RemoteProtocolError(f"more than {MAX_ELEMENTS} elements in one answer")
+
+
+def _decode(buffer: bytes, at: int, depth: int, spent: list[int]) -> tuple[Data, int]:
     tag = buffer[at]
     at += 1
     number = _UNPACK.get(tag)
@@ -170,18 +184,19 @@ def _decode(buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
         count, at = read_length(buffer, at)
         if count > len(buffer) - at:  # an element is one byte at least
             raise RemoteProtocolError(f"{count} elements announced, {len(buffer) - at} bytes left")
+        count_elements(spent, count)
         items = []
         depth += 1
         for _ in range(count):
-            item, at = _decode(buffer, at, depth)
+            item, at = _decode(buffer, at, depth, spent)
             items.append(item)
         return _new(Data, (tag, tuple(items))), at
     if tag == 0:
         return NULL, at
-    return _decode_rare(tag, buffer, at, depth)
+    return _decode_rare(tag, buffer, at, depth, spent)
 
 
-def _decode_rare(tag: int, buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
+def _decode_rare(tag: int, buffer: bytes, at: int, depth: int, spent: list[int]) -> tuple[Data, int]:
     if tag == 3:
         return Data(tag, buffer[at] != 0), at + 1
     if tag == 4:
@@ -200,7 +215,7 @@ def _decode_rare(tag: int, buffer: bytes, at: int, depth: int) -> tuple[Data, in
     if tag == 19:
         from . import compact  # imports this module; needed by hardly any meter
 
-        return compact.decode_from(buffer, at, depth)
+        return compact.decode_from(buffer, at, depth, spent)
     if tag == 255:
         return Data(tag, None), at
     raise RemoteProtocolError(f"unknown data type {tag} at {at - 1}")

@@ -128,6 +128,11 @@ class ClientAssociation:
         """How many values of the present counter range were used."""
         return 0 if self.counter is None else self.counter.used
 
+    @property
+    def pending(self) -> int:
+        """Bytes of an answer that is not whole yet."""
+        return self._reader.pending
+
     def receive(self, chunk: bytes) -> Step | None:
         """Take bytes from the network: None while an answer is incomplete, Send to go on, or the outcome of the
         request."""

@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import axdr
-from .axdr import MAX_DEPTH, NUMBERS, RAW_LENGTHS, Data, encode_length, read_length, take
+from .axdr import MAX_DEPTH, NUMBERS, RAW_LENGTHS, Data, count_elements, encode_length, read_length, take
 from .errors import LocalProtocolError, RemoteProtocolError
-
-# Elements may take no bytes at all (null-data), so bytes alone do not bound their number: this does.
-SPARE_ELEMENTS = 4096
-ELEMENTS_PER_BYTE = 4
 
 
 class TypeDescription(NamedTuple):
@@ -35,17 +31,19 @@ class CompactArray(NamedTuple):
     items: tuple[Data, ...]
 
 
-def decode_from(buffer: bytes, at: int, depth: int) -> tuple[Data, int]:
-    """The compact array whose description begins at `at`, and the position behind it."""
+def decode_from(buffer: bytes, at: int, depth: int, spent: list[int]) -> tuple[Data, int]:
+    """The compact array whose description begins at `at`, and the position behind it.
+
+    Elements may take no bytes at all (null-data), so bytes do not bound their number: `spent` does.
+    """
     description, at = _read_description(buffer, at, depth)
     length, at = read_length(buffer, at)
     contents = take(buffer, at, length)
-    budget = [SPARE_ELEMENTS + ELEMENTS_PER_BYTE * length]
     items = []
     position = 0
     while position < length:
         before = position
-        item, position = _read_item(description, contents, position, budget)
+        item, position = _read_item(description, contents, position, spent)
         if position == before:
             raise RemoteProtocolError("compact array has contents, but its elements take no bytes")
         items.append(item)
@@ -75,16 +73,14 @@ def _read_description(buffer: bytes, at: int, depth: int) -> tuple[TypeDescripti
     return TypeDescription(tag), at
 
 
-def _read_item(description: TypeDescription, contents: bytes, at: int, budget: list[int]) -> tuple[Data, int]:
+def _read_item(description: TypeDescription, contents: bytes, at: int, spent: list[int]) -> tuple[Data, int]:
     tag, count, members = description
-    budget[0] -= 1
-    if budget[0] < count:
-        raise RemoteProtocolError("compact array describes far more elements than it has bytes")
     if tag == 1 or tag == 2:
+        count_elements(spent, max(1, count if tag == 1 else len(members)))
         described = members * count if tag == 1 else members
         items = []
         for member in described:
-            item, at = _read_item(member, contents, at, budget)
+            item, at = _read_item(member, contents, at, spent)
             items.append(item)
         return Data(tag, tuple(items)), at
     tagged, end = axdr.decode_from(bytes((tag,)) + contents[at : at + _reach(tag, contents, at)], 0)

@@ -18,7 +18,7 @@ class ClientSettings:
     `client_id` 16 is the public client, 1 management. `ciphered` None: exactly when `keys` are given. `server_title`
     refuses every other meter; None takes the one the AARE names. `peer_counter` is the highest counter this meter used
     under these keys before. `general` uses general-glo-ciphering in place of the service-specific tags. `max_result`
-    bounds a transfer in blocks, in bytes.
+    bounds a transfer in blocks, in bytes: the longest that operations ask for is some 60 kB.
     """
 
     client_id: int = 16
@@ -34,7 +34,7 @@ class ClientSettings:
     peer_counter: int = -1
     general: bool = False
     challenge_length: int = 16
-    max_result: int = 16 * 1024 * 1024
+    max_result: int = 1024 * 1024
 
     def __post_init__(self) -> None:
         if self.ciphered is None:

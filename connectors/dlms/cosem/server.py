@@ -147,6 +147,13 @@ class ServerAssociation:
         except RemoteProtocolError:
             return _exception(failures.SERVICE_UNKNOWN, failures.SERVICE_NOT_SUPPORTED)
 
+    def protect(self, plain: bytes) -> bytes:
+        """An APDU as this association would send it, for a meter that answers what was not asked."""
+        keys = self.security.keys
+        if not self.ciphered or keys is None:
+            return plain
+        return seal(keys, self.security.system_title, self.security.next_counter(), plain, self._general)
+
     def _serve(self, apdu: bytes) -> bytes | None:
         security = self.security
         keys = security.keys

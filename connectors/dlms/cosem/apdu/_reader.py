@@ -11,11 +11,12 @@ class Reader:
     """A position in the bytes of one APDU. Every method raises RemoteProtocolError when the bytes do not hold what is
     read."""
 
-    __slots__ = ("at", "buffer")
+    __slots__ = ("_spent", "at", "buffer")
 
     def __init__(self, buffer: bytes, at: int = 0) -> None:
         self.buffer = buffer
         self.at = at
+        self._spent = [0]  # elements of all values in it
 
     def u8(self) -> int:
         at = self.at
@@ -67,13 +68,13 @@ class Reader:
             )
 
     def data(self) -> Data:
-        data, self.at = decode_from(self.buffer, self.at)
+        data, self.at = decode_from(self.buffer, self.at, self._spent)
         return data
 
     def encoded(self) -> bytes:
         """The bytes of one Data, left encoded but known to be well formed."""
         start = self.at
-        _, self.at = decode_from(self.buffer, start)
+        _, self.at = decode_from(self.buffer, start, self._spent)
         return self.buffer[start : self.at]
 
     def attribute(self) -> Attribute:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.dlms.cosem import Data, LocalProtocolError, RemoteProtocolError, Tag, axdr
+from connectors.dlms.cosem import apdu as apdus
 from connectors.dlms.cosem.compact import CompactArray, TypeDescription
 
 FIXED = {
@@ -122,6 +123,24 @@ def test_arbitrary_bytes_give_a_value_or_the_engines_error(raw: bytes) -> None:
         return
     again = axdr.decode(axdr.encode(data))
     assert axdr.encode(again) == axdr.encode(data)
+
+
+# A structure of 4,000 nulls and a byte: 4,002 elements in ten bytes.
+_FOLDED = bytes.fromhex("13 0202010FA00011 01 07")
+
+
+@pytest.mark.parametrize("part", [_FOLDED, b"\x00", b"\x02\x00", b"\x02\x01\x11\x07"], ids=bytes.hex)
+def test_elements_are_bounded_over_the_whole_of_an_answer(part: bytes) -> None:
+    """Or a meter could hold up a worker for minutes with a few thousand bytes."""
+    fits = 10 if part is _FOLDED else 60_000
+    assert len(axdr.decode(b"\x01" + axdr.encode_length(fits) + part * fits).value) == fits
+    count = axdr.MAX_ELEMENTS // (4_000 if part is _FOLDED else 1) + 1
+    many = b"\x01" + axdr.encode_length(count) + part * count
+    with pytest.raises(RemoteProtocolError, match="more than 131072 elements"):
+        axdr.decode(many)
+    answer = b"\xc4\x03\xc1\x02" + (b"\x00\x01" + axdr.encode_length(count // 2 + 1) + part * (count // 2 + 1)) * 2
+    with pytest.raises(RemoteProtocolError, match="more than 131072 elements"):
+        apdus.decode(answer)
 
 
 @given(VALUES, st.data())
