@@ -26,7 +26,7 @@ from schemas.topics import (
     RESPONSES,
     RESULTS_LARGE,
 )
-from tests.e2e.judge import Evidence
+from tests.e2e.evidence import Evidence
 from tests.e2e.world import Told
 
 RECORDED: Final = tuple(

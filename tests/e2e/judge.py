@@ -8,46 +8,37 @@ system at rest: every command has its outcome, or should.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-from clickhouse_driver import Client
+from typing import Final
 
 from connectors.clickhouse.queries import Queries
 from connectors.clickhouse.role import TOPICS as SINK_TOPICS
 from connectors.faces.dead_letters import letters
-from connectors.simulator import ledger
-from operations import catalogue
-from schemas import codec
-from schemas.records import Job, JobAttempting, JobEnded, ResponseHeader, Status
-from schemas.topics import DEVICE_EVENTS, DEVICES, JOB_RESULTS, JOBS, READS_PROFILES, READS_REGISTERS, RESPONSES
+from operations import bundle, catalogue
+from schemas._names import full_name
+from schemas.records import JobAttempting, JobEnded, Status
+from schemas.topics import DEVICES
 from streams.device import verify
-from streams.device.events import CommandDoubted
 from streams.device.keeper import is_device_key
-from streams.device.wire import decode_device, decode_events
-from tests.e2e.world import Told, committed
+from streams.device.wire import decode_device
+from tests.e2e.evidence import Evidence, fault_in
 
 FIRST_SET: Final = {"ClearAlarmRegister": "1/0-0:97.98.0.255/2"}
 """The write by which each operation that may not be repeated begins: what the ledger must not show twice."""
+TOLD_REGISTERS: Final = {
+    "GetActualMeterReads": ("active_energy_import", "log_time"),
+    "GetActualMeterReadsGas": ("consumption", "capture_time"),
+}
+"""Of reads of registers: one of their quantities, and the field of the result that dates it."""
+NOTHING: Final = {"stored": 0, "set_aside": 0, "overtaken": 0}
 SINK_SECONDS: Final = 90.0
 SHOWN: Final = 5  # violations of a promise that are printed
-
-
-class Asked(NamedTuple):
-    """A command as it was sent, however often."""
-
-    device_id: str
-    operation: str
-    cancels: str | None = None  # the command it cancels
-    statuses: frozenset[str] | None = None  # the outcomes it may have, if not those of its operation
 
 
 @dataclass(slots=True)
@@ -64,105 +55,12 @@ class Finding:
             self.broken.append(what)
 
 
-@dataclass
-class Evidence:
-    """Everything left behind; each part is read once, when it is first asked for."""
-
-    folder: Path
-    kafka: str
-    host: str
-    port: int
-    database: str = "default"
-
-    def told(self, topic: str) -> Iterator[Told]:
-        return committed(self.kafka, topic)
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        client = Client(self.host, port=self.port, database=self.database)
-        try:
-            rows: list[tuple[Any, ...]] = client.execute(query)
-            return rows
-        finally:
-            client.disconnect()
-
-    @cached_property
-    def asked(self) -> dict[str, Asked]:
-        lines = (self.folder / "sent.jsonl").read_text(encoding="utf-8").splitlines()
-        said = map(json.loads, lines)
-        return {
-            each["id"]: Asked(
-                each["device"],
-                each["operation"],
-                each.get("cancels"),
-                frozenset(each["statuses"]) if "statuses" in each else None,
-            )
-            for each in said
-        }
-
-    @cached_property
-    def poison(self) -> set[bytes]:
-        """What was sent that is no record of ours, each once: it belongs among the dead letters."""
-        path = self.folder / "poison.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return {bytes.fromhex(json.loads(line)["value"]) for line in lines}
-
-    @cached_property
-    def responses(self) -> list[tuple[ResponseHeader, dict[str, Any] | None]]:
-        return [codec.decode_response(told.value) for told in self.told(RESPONSES.name)]
-
-    @cached_property
-    def outcomes(self) -> dict[str, tuple[ResponseHeader, dict[str, Any] | None]]:
-        """The first terminal outcome of each command."""
-        found: dict[str, tuple[ResponseHeader, dict[str, Any] | None]] = {}
-        for header, result in self.responses:
-            if not header.repeated:
-                found.setdefault(header.correlation_id, (header, result))
-        return found
-
-    @cached_property
-    def jobs(self) -> list[Job]:
-        return [codec.decode(told.value) for told in self.told(JOBS.name)]
-
-    @cached_property
-    def job_results(self) -> list[JobAttempting | JobEnded]:
-        return [codec.decode(told.value) for told in self.told(JOB_RESULTS.name)]
-
-    @cached_property
-    def doubted(self) -> set[str]:
-        """Commands of which it was once not known whether they had been carried out."""
-        decisions = (decode_events(told.value) for told in self.told(DEVICE_EVENTS.name))
-        events = (event for decision in decisions for event in decision.events)
-        return {event.correlation_id for event in events if isinstance(event, CommandDoubted)}
-
-    @cached_property
-    def ledger(self) -> dict[str, list[dict[str, Any]]]:
-        """What each meter saw and did, oldest first."""
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for entry in ledger.read(self.folder / "ledger.jsonl"):
-            found[entry["meter"]].append(entry)
-        return found
-
-    @cached_property
-    def reads(self) -> tuple[Counter[tuple[str, str, int]], Counter[tuple[str, str, int]]]:
-        """Registers by (device, quantity, time), profile rows by (device, period, time), as often as published."""
-        registers: Counter[tuple[str, str, int]] = Counter()
-        for told in self.told(READS_REGISTERS.name):
-            record = codec.decode(told.value)
-            registers.update({(record.device_id, each.quantity, record.captured_at) for each in record.registers})
-        profiles: Counter[tuple[str, str, int]] = Counter()
-        for told in self.told(READS_PROFILES.name):
-            record = codec.decode(told.value)
-            times = memoryview(record.times).cast("q")
-            profiles.update({(record.device_id, record.period, at) for at in times})
-        return registers, profiles
-
-
 def one_outcome_each(evidence: Evidence, finding: Finding) -> None:
     """Each command has one terminal outcome of a kind its operation may have; nobody else has one."""
     known, asked = catalogue(), evidence.asked
     cancelled = {said.cancels for said in asked.values()}
     times = Counter(header.correlation_id for header, _ in evidence.responses if not header.repeated)
-    for name, (device_id, operation, _, _) in asked.items():
+    for name, (device_id, operation, *_) in asked.items():
         finding.hold(times[name] == 1, f"{name} ({operation} of {device_id}) has {times[name]} outcomes")
     for name, (header, _) in evidence.outcomes.items():
         said = asked.get(name)
@@ -191,9 +89,38 @@ def repeats_are_told_the_same(evidence: Evidence, finding: Finding) -> None:
             finding.hold(same, f"{header.correlation_id}: {header.status} when repeated, first {first and first[0]}")
 
 
+def bundles_are_answered_in_order(evidence: Evidence, finding: Finding) -> None:
+    """A bundle that was answered has an entry for each of its actions at its place: that operation's result, or a
+    fault. What one of its jobs had obtained is what was told in the end, so it was not asked again.
+    """
+    known = catalogue()
+    for name, entries in evidence.entries.items():
+        actions = evidence.asked[name].actions
+        finding.hold(len(entries) == len(actions), f"{name}: {len(entries)} entries of {len(actions)} actions")
+        for place, (operation, entry) in enumerate(zip(actions, entries, strict=False)):
+            fits = fault_in(entry) is not None or entry[0] == full_name(known[operation].result)
+            finding.hold(fits, f"{name}: action {place} is {operation}, its entry {entry[0]}")
+    for name, kept in evidence.kept.items():
+        for entries in kept:
+            for before, after in zip(entries, evidence.entries.get(name, ()), strict=False):
+                same = fault_in(before) is not None or before == after
+                finding.hold(same, f"{name}: {before} was obtained, told is {after}")
+
+
+def gateways_answer_once(evidence: Evidence, finding: Finding) -> None:
+    """Of each command of an M-Bus meter's job one answer comes back from its gateway, and of nothing else."""
+    asked = {
+        (job.mbus_device_id, job.number, each.correlation_id) for job in evidence.delegated for each in job.commands
+    }
+    told = Counter((each.device_id, each.number, each.command.correlation_id) for each in evidence.given_back)
+    for each in asked | told.keys():
+        finding.hold(told[each] == 1 and each in asked, f"{each} was given back {told[each]} times")
+
+
 def nothing_done_twice(evidence: Evidence, finding: Finding) -> None:
     """What may not be repeated reached the meter once for each success, at most once for each unknown outcome, and
     never without its announcement. One that was in doubt and looked for succeeds as well when the meter is as asked.
+    An action of a bundle counts as a command does.
     """
     least: Counter[tuple[str, str]] = Counter()
     most: Counter[tuple[str, str]] = Counter()
@@ -201,15 +128,22 @@ def nothing_done_twice(evidence: Evidence, finding: Finding) -> None:
         done = (header.device_id, header.operation)
         most[done] += header.status in (Status.SUCCESSFUL, Status.UNKNOWN)
         least[done] += header.status is Status.SUCCESSFUL and name not in evidence.doubted
+    for name, entries in evidence.entries.items():
+        said = evidence.asked[name]
+        for place, (operation, entry) in enumerate(zip(said.actions, entries, strict=False)):
+            fault = fault_in(entry)
+            most[said.device_id, operation] += fault is None or fault["outcome"] == bundle.Outcome.UNKNOWN
+            least[said.device_id, operation] += fault is None and (name, place) not in evidence.doubted_actions
     announced: Counter[tuple[str, str]] = Counter()
     for told in evidence.job_results:
         if isinstance(told, JobAttempting) and told.correlation_id in evidence.asked:
-            announced[evidence.asked[told.correlation_id][:2]] += 1
+            said = evidence.asked[told.correlation_id]
+            announced[said.device_id, said.operation if told.action is None else said.actions[told.action]] += 1
     devices = {said.device_id for said in evidence.asked.values()}
     for operation, first_set in FIRST_SET.items():
         for device_id in devices:
-            entries = evidence.ledger.get(device_id, ())
-            sets = sum(entry["did"] == "set" and entry["what"] == first_set for entry in entries)
+            seen = evidence.ledger.get(device_id, ())
+            sets = sum(entry["did"] == "set" and entry["what"] == first_set for entry in seen)
             fewest, most_of = least[device_id, operation], most[device_id, operation]
             what = f"{device_id}: {operation} was done {sets} times, told were {fewest} to {most_of}"
             finding.hold(fewest <= sets <= most_of, what)
@@ -269,16 +203,15 @@ def every_read_stored_once(evidence: Evidence, finding: Finding) -> None:
         stored = Counter(evidence.ask(query))
         for row in published.keys() | stored.keys():
             finding.hold(stored[row] == (row in published), f"{what} {row} is there {stored[row]} times")
-    for header, result in evidence.outcomes.values():
-        if header.status is not Status.SUCCESSFUL or result is None:
-            continue
-        if header.operation == "GetActualMeterReads":
-            row = (header.device_id, "active_energy_import", round(1_000 * result["log_time"].timestamp()))
-            finding.hold(row in registers, f"{header.correlation_id}: told but not published {row}")
-        if header.operation == "GetPeriodicMeterReads":
-            rows = [(header.device_id, "INTERVAL", at) for at in result["log_times"]]
+    for name, device_id, operation, result in evidence.results:
+        if operation in TOLD_REGISTERS:
+            quantity, time_of = TOLD_REGISTERS[operation]
+            row = (device_id, quantity, round(1_000 * result[time_of].timestamp()))
+            finding.hold(row in registers, f"{name}: told but not published {row}")
+        if operation == "GetPeriodicMeterReads":
+            rows = [(device_id, "INTERVAL", at) for at in result["log_times"]]
             missing = [row for row in rows if row not in profiles]
-            finding.hold(bool(rows) and not missing, f"{header.correlation_id}: told but not published {missing[:2]}")
+            finding.hold(bool(rows) and not missing, f"{name}: told but not published {missing[:2]}")
 
 
 def every_outcome_stored_once(evidence: Evidence, finding: Finding) -> None:
@@ -302,8 +235,8 @@ def the_sink_adds_up(evidence: Evidence, finding: Finding) -> None:
                 break
             time.sleep(0.5)
     for name, count in produced.items():
-        found = totals.get(name, {"stored": 0, "set_aside": 0})
-        finding.hold(found == {"stored": count, "set_aside": 0}, f"{name}: {count} produced, {found}")
+        found = totals.get(name, NOTHING)
+        finding.hold(found == {**NOTHING, "stored": count}, f"{name}: {count} produced, {found}")
         finding.looked += count - 1
     dead = Counter(letter.value for letter in letters(evidence.kafka))
     for value in dead.keys() | evidence.poison:
@@ -331,6 +264,8 @@ def nobody_waits(evidence: Evidence, finding: Finding) -> None:
 PROMISES: Final[dict[str, Callable[[Evidence, Finding], None]]] = {
     "one terminal outcome each": one_outcome_each,
     "a repeat is told the same": repeats_are_told_the_same,
+    "a bundle is answered in order": bundles_are_answered_in_order,
+    "a gateway answers once": gateways_answer_once,
     "nothing non-repeatable twice": nothing_done_twice,
     "no counter twice under one key": no_counter_twice,
     "a job is carried out once": jobs_are_carried_out_once,

@@ -1,4 +1,4 @@
-"""What an upstream asks of a whole fleet while roles die: every operation there is, some commands twice, and a list of
+"""What an upstream asks of a whole fleet while roles die: operations of every kind, some commands twice, and a list of
 what was asked that survives as well (`sent.jsonl`, for the judge).
 """
 
@@ -15,11 +15,14 @@ from confluent_kafka import Consumer, TopicPartition
 from connectors.dlms.keys import PUBLIC_FILE, seal_for_platform
 from connectors.faces.shipment import GoodLine, read
 from connectors.faces.upstream import NotDelivered, Upstream
+from connectors.simulator.fleet import gas_meter_id
+from operations import bundle
 from schemas import codec
 from schemas.topics import RESPONSES
 from tests.e2e.world import World, until
 
 CLEAR: Final = "ClearAlarmRegister"
+GAS: Final = "GetActualMeterReadsGas"
 AGAIN: Final = 10  # every so many commands one is sent twice at once, and a third time with the next wave
 CANCELLED: Final = 11  # every so many commands one is cancelled by another
 FAULTS: Final = "stall=0.03,drop=0.05,wrong-tag=0.05,refuse=0.05,lost-answer=0.12"
@@ -36,13 +39,25 @@ SINK: Final = {"METERLOG_SINK_SECONDS": "0.3"}
 
 
 def mix() -> list[tuple[str, dict[str, Any]]]:
-    """Operations and their requests, in turn, but for AddDevice and Cancel: two of eight may not be repeated."""
+    """Operations and their requests, in turn, but for AddDevice and Cancel: two of ten may not be repeated, nor may one
+    of a bundle's actions. The bundle holds a refusal of the meter as well.
+    """
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     day = {"period_type": "INTERVAL", "begin_date": end - timedelta(days=1), "end_date": end}
+    together: list[Any] = [
+        "ReadAlarmRegister",
+        {"SynchronizeTime": {"time_zone": "Europe/Amsterdam"}},
+        CLEAR,
+        "GetActualMeterReads",
+        {"GetSpecificAttributeValue": {"class_id": 999, "obis_code": "9.9.9.9.9.9", "attribute": 2}},
+        {"GetPeriodicMeterReads": day},
+    ]
     return [
         (CLEAR, {}),
         ("GetActualMeterReads", {}),
         ("GetPeriodicMeterReads", day),
+        (GAS, {}),
+        (bundle.NAME, {"actions": together}),
         ("SynchronizeTime", {"time_zone": "Europe/Amsterdam"}),
         (CLEAR, {}),
         ("ReadAlarmRegister", {}),
@@ -97,7 +112,7 @@ def hearing(kafka: str) -> Iterator[Heard]:
 
 @dataclass(slots=True)
 class Load:
-    """Commands to every meter of a world, in turn."""
+    """Commands to every meter of a world, in turn; what is asked of a gas meter goes to the one on channel 1."""
 
     world: World
     upstream: Upstream
@@ -127,6 +142,8 @@ class Load:
         for place in range(self._place, self._place + commands):
             device_id = devices[place % len(devices)]
             operation, request = self._requests[(place + place // len(devices)) % len(self._requests)]
+            if operation == GAS:
+                device_id = gas_meter_id(1 + place % len(devices), 1)
             command = Command(str(uuid.uuid4()), device_id, operation, request)
             wave.append(command)
             if place % CANCELLED == 0:
@@ -150,9 +167,13 @@ class Load:
         """Write down what is asked, before it is: the judge wants an outcome of each."""
         with self.world.sent_path.open("a", encoding="utf-8") as sent:
             for correlation_id, device_id, operation, request in wave:
-                said = {"id": correlation_id, "device": device_id, "operation": operation}
+                said: dict[str, Any] = {"id": correlation_id, "device": device_id, "operation": operation}
                 if operation == "Cancel":
                     said["cancels"] = request["correlation_id"]
+                if operation == bundle.NAME:
+                    said["actions"] = [
+                        each if isinstance(each, str) else next(iter(each)) for each in request["actions"]
+                    ]
                 sent.write(json.dumps(said) + "\n")
                 self.asked.add(correlation_id)
 

@@ -17,7 +17,8 @@ from infra.embedded.ports import free_port
 from infra.embedded.process import Process
 from infra.embedded.roles import CLICKHOUSE_SINK, DLMS_WORKER, STREAMS
 from schemas.records import Status
-from tests.e2e.judge import Evidence, judge, table
+from tests.e2e.evidence import Evidence
+from tests.e2e.judge import judge, table
 from tests.e2e.load import FAULTS, SINK, TIMES, WORKER, Load, loading
 from tests.e2e.world import PATIENCE, World, fleet_role, prepare, until
 
@@ -109,7 +110,7 @@ def besieged(kafka: str, clickhouse: Any, folder: Path, meters: int, crew: int =
     """All roles on these servers with a fleet that misbehaves, its meters registered. `crew`: processes of each role;
     those after the first are named `streams-2` and so on.
     """
-    fleet = FleetSettings(meters=meters, seed=11, delay=0.05)
+    fleet = FleetSettings(meters=meters, seed=11, delay=0.05, gas_meters=1)
     world = World(kafka, clickhouse.host, clickhouse.port, f"grid_{folder.name}", folder, fleet, free_port())
     prepare(world)
     environments = {

@@ -26,7 +26,8 @@ from schemas.records import Status
 from schemas.topics import DEVICE_EVENTS
 from streams.device.events import JobLost
 from streams.device.wire import decode_events
-from tests.e2e.judge import Evidence, judge, table
+from tests.e2e.evidence import Evidence
+from tests.e2e.judge import judge, table
 from tests.e2e.load import FAULTS, SINK, TIMES, WORKER, Load, loading
 from tests.e2e.world import World, fleet_role, until
 
@@ -40,7 +41,7 @@ def besieged(folder: Path, meters: int, crew: int) -> Iterator[tuple[Stack, Worl
 
     Of each role `crew` processes share the work.
     """
-    fleet = FleetSettings(meters=meters, seed=7, delay=0.3)
+    fleet = FleetSettings(meters=meters, seed=7, delay=0.3, gas_meters=1)
     world = World("", LOOPBACK, 0, "default", folder, fleet, free_port())
     generate(folder / "keys")
     write_shipment(world.shipment, fleet, world.fleet_port)

@@ -20,7 +20,8 @@ from schemas.records import CommandHeader, JobEnded
 from schemas.topics import COMMANDS, DEVICE_EVENTS
 from streams.device.events import JobLost
 from streams.device.wire import decode_events
-from tests.e2e.judge import Evidence, judge, table
+from tests.e2e.evidence import Evidence
+from tests.e2e.judge import judge, table
 from tests.e2e.load import Command, Load, loading
 from tests.e2e.siege import ServeKafka, Siege, besieged, it_was_hard
 from tests.e2e.test_kills import besieged as supervised
