@@ -7,6 +7,7 @@ Two needs Faust does not serve: a table record costs it a task and a future each
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -104,6 +105,14 @@ class TableReader:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Offsets of one partition that rightly never arrived."""
+
+    markers: int = 0  # or records of aborted transactions
+    deleted: tuple[tuple[int, int], ...] = ()  # by retention before they were read: first and last of each range
+
+
 class Lost(Exception):
     """A committed input never reached us, although later ones did. The process must end before it commits past it."""
 
@@ -119,13 +128,14 @@ class Guard:
         self._settings = settings
         self._consumer: Consumer | None = None
 
-    def check(self, topic: str, partition: int, jumps: Sequence[tuple[int, int]]) -> int:
-        """Number of offsets rightly passed over in the jumps of a partition: (expected, arrived) pairs in rising order.
+    def check(self, topic: str, partition: int, jumps: Sequence[tuple[int, int]]) -> Passed:
+        """What was rightly passed over in the jumps of a partition: (expected, arrived) pairs in rising order.
 
         One read over the whole span, however many jumps: an upstream with transactions leaves one after each. Raises
         Lost for a committed record in a jump, TimeoutError when the broker does not tell in time, KafkaException when
         it cannot.
         """
+        begins, _ = self._watermarks(topic, partition)
         pending = iter(jumps)
         expected, arrived = next(pending)
         for offset in self._offsets(topic, partition, expected, jumps[-1][1]):
@@ -133,7 +143,19 @@ class Guard:
                 expected, arrived = next(pending)  # there is one: the read ends before the last arrived
             if offset >= expected:
                 raise Lost(f"{topic}/{partition}: input {offset} never arrived; expected {expected}, got {arrived}")
-        return sum(arrived - expected for expected, arrived in jumps)
+        gone = [(first, min(arrived, begins) - 1) for first, arrived in jumps if first < min(arrived, begins)]
+        passed = sum(arrived - first for first, arrived in jumps)
+        return Passed(passed - sum(last - first + 1 for first, last in gone), tuple(gone))
+
+    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+        """Where the log begins, and its end. Raises KafkaException, TimeoutError."""
+        if self._consumer is None:
+            self._consumer = _consumer(self._settings, "guard")
+        place = TopicPartition(topic, partition)
+        found = self._consumer.get_watermark_offsets(place, timeout=self._settings.look_timeout, cached=False)
+        if found is None:
+            raise TimeoutError(f"{topic}/{partition}: no end offset in {self._settings.look_timeout} s")
+        return found
 
     def _offsets(self, topic: str, partition: int, start: int, end: int) -> Iterator[int]:
         """Offsets of the committed records in [start, end)."""
@@ -174,15 +196,8 @@ class Guard:
         Not the bare end offset: behind the last record there may be markers only, which never arrive, and who waited
         for them would wait for ever.
         """
-        if self._consumer is None:
-            self._consumer = _consumer(self._settings, "guard")
-        watermarks = self._consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=self._settings.look_timeout, cached=False
-        )
-        if watermarks is None:
-            raise TimeoutError(f"{topic}/{partition}: no end offset in {self._settings.look_timeout} s")
-        end = watermarks[1]
-        undecided = self._offsets(topic, partition, max(position + 1, watermarks[0]), end)
+        begins, end = self._watermarks(topic, partition)
+        undecided = self._offsets(topic, partition, max(position + 1, begins), end)
         return 0 if next(undecided, None) is None else end
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ from roles.steps import passing
 from streams import patches, store
 from streams.keeper import Keeper, KeeperFactory, Outgoing, Received, ShellSettings
 from streams.process import check_topics, exit_later, quieten
-from streams.readers import Guard
+from streams.readers import Guard, Passed
 from streams.status import ShellStatus
 from streams.ticks import Ticks
 from streams.transactions import is_fenced
@@ -174,7 +174,8 @@ class Shell:
                 loop.run_in_executor(threads, _look, guard, several[place::_GUARDS])
                 for place, guard in enumerate(self._guards)
             )
-            self._metrics.markers.inc(sum(await asyncio.gather(*looks)))
+            for place, passed in (each for some in await asyncio.gather(*looks) for each in some):
+                self.status.pass_over(*place, passed)
             self._metrics.looks.inc(len(jumps))
             self._metrics.look_seconds.inc(time.monotonic() - began)
         commits = []
@@ -282,8 +283,10 @@ class Shell:
         self._partitions.threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _look(guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int]]]]) -> int:
-    return sum(guard.check(topic, partition, jumps) for (topic, partition), jumps in several)
+def _look(
+    guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int]]]]
+) -> list[tuple[tuple[str, int], Passed]]:
+    return [(place, guard.check(*place, jumps)) for place, jumps in several]
 
 
 class _Worker(faust.Worker):

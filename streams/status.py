@@ -1,9 +1,14 @@
 """What a shell shows of itself: whether it makes progress, and its counters. Served by the app, filled by the shell."""
 
+import logging
 import time
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from streams.readers import Passed
+
+_log = logging.getLogger(__name__)
 
 _TRANSACTION_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -25,7 +30,13 @@ class ShellMetrics:
             "meterlog_shell_stale_inputs", "Inputs delivered for an earlier assignment, dropped", registry=into
         )
         self.markers = Counter(
-            "meterlog_shell_markers", "Offsets passed over: markers, aborted or deleted records", registry=into
+            "meterlog_shell_markers", "Offsets passed over: markers, records of aborted transactions", registry=into
+        )
+        self.deleted = Counter(
+            "meterlog_shell_deleted_inputs",
+            "Offsets that retention deleted before they were decided",
+            ["topic"],
+            registry=into,
         )
         self.looks = Counter(
             "meterlog_shell_guard_looks", "Inbox partitions looked at by the guard, per batch", registry=into
@@ -78,6 +89,13 @@ class ShellStatus:
     def commit(self, partition: int, positions: dict[str, int]) -> None:
         self.positions[partition] = positions
         self.progressed_at[partition] = time.monotonic()
+
+    def pass_over(self, topic: str, partition: int, passed: Passed) -> None:
+        """Count what never arrived, and say it loudly where it was deleted: whoever asked it will not be answered."""
+        self.metrics.markers.inc(passed.markers)
+        for first, last in passed.deleted:
+            self.metrics.deleted.labels(topic).inc(last - first + 1)
+            _log.error("%s/%d: retention deleted inputs %d to %d before they were read", topic, partition, first, last)
 
     def alive(self) -> tuple[bool, str]:
         """(`/livez` is fine, why not)."""

@@ -21,6 +21,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **rows.COLUMNS,
     **device_rows.COLUMNS,
     "set_aside_in": ("topic", "partition", "offset", "device_id", "reason", "at"),
+    "overtaken_in": ("topic", "partition", "first_offset", "last_offset", "at"),
     "sink_batches_in": ("topic", "partition", "rows", "at", "stored_offsets", "set_aside_offsets"),
 }
 RESPONSES: Final = codec.RESPONSES

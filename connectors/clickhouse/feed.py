@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from connectors.clickhouse import overtaken
 from connectors.clickhouse.batch import Batch, Partition
 from schemas import headers
 from schemas.topics import DEAD_LETTERS
@@ -56,10 +58,13 @@ class Feed:
                 **settings,
             }
         )
+        admin = AdminClient({"bootstrap.servers": bootstrap, **settings})
+        self.overtaken = overtaken.Overtaken(overtaken.begins(admin), overtaken.positions(self._consumer))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._ends.clear()
+        self.overtaken.forget()
         self._owned = {(each.topic, each.partition) for each in partitions}
         log.info("partitions assigned", count=len(partitions))
         if self._waiting:
@@ -89,6 +94,7 @@ class Feed:
                 error = message.error()
                 if error is None:
                     taken.append(message)
+                    self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
                     size += len(message)
                 else:
                     self._heard(message, error)
@@ -129,6 +135,7 @@ class Feed:
                     self._heard(message, error)
                 elif message is not None:
                     self._held.append(message)  # fetched before the pause
+                    self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
         finally:
             self._waiting = False
             self._consumer.resume(self._partitions())

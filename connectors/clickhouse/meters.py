@@ -11,6 +11,9 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 RECORDS: Final = Counter("meterlog_sink_records_total", "Records stored.", ["topic"])
 SET_ASIDE: Final = Counter("meterlog_sink_set_aside_total", "Records set aside onto dead-letters.", ["topic"])
+OVERTAKEN: Final = Counter(
+    "meterlog_sink_overtaken_offsets_total", "Offsets that retention deleted before they were read.", ["topic"]
+)
 ROWS: Final = Counter("meterlog_sink_rows_total", "Rows the stored records became.", ["topic"])
 BATCHES: Final = Counter("meterlog_sink_batches_total", "Batches stored and committed.")
 BATCH_SECONDS: Final = Histogram("meterlog_sink_batch_seconds", "From a batch in hand to its commit.", buckets=SECONDS)

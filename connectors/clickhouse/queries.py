@@ -54,9 +54,12 @@ class Queries:
         return {row["name"]: row["rows"] for row in self._ask(" UNION ALL ".join(each) + " ORDER BY name")}
 
     def sink_totals(self) -> dict[str, dict[str, int]]:
-        """By topic: records stored, and set aside. Together they are what was produced."""
-        query = "SELECT topic, sum(stored) AS stored, sum(set_aside) AS aside FROM sink_totals GROUP BY topic"
-        return {row["topic"]: {"stored": row["stored"], "set_aside": row["aside"]} for row in self._ask(query)}
+        """By topic: records stored and set aside, together what was produced; and offsets that retention overtook."""
+        query = """
+            SELECT topic, sum(sink_totals.stored) AS stored, sum(sink_totals.set_aside) AS set_aside,
+                sum(sink_totals.overtaken) AS overtaken
+            FROM sink_totals GROUP BY topic"""
+        return {row.pop("topic"): row for row in self._ask(query)}
 
     def load_curve(self, day: date, zone: str = "UTC") -> list[Found]:
         """The fleet's load of a local day by quarter-hour: interval_start, meters, kWh and kW each way."""

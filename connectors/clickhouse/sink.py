@@ -2,9 +2,9 @@
 
     python -m connectors.clickhouse.sink
 
-Order is everything: insert, dead letters, ledger, commit. Whatever dies in between, the records come again, and their
-rows are known again by token or by key. Who refuses decides what follows: a server that is away or overloaded is waited
-for, as long as it takes; content it refuses is halved until the culprit is alone, and that one is set aside.
+Order is everything: insert, dead letters, ledger, gaps, commit. Whatever dies in between, the records come again, and
+their rows are known again by token or by key. Who refuses decides what follows: a server that is away or overloaded is
+waited for, as long as it takes; content it refuses is halved until the culprit is alone, and that one is set aside.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from clickhouse_driver.errors import Error, ServerException, TooLargeStringSize,
 from connectors.clickhouse import meters
 from connectors.clickhouse.batch import COLUMNS, Batch, Partition, Record
 from connectors.clickhouse.feed import DeadLetters, Feed, Undelivered
+from connectors.clickhouse.overtaken import Gap, Unanswered
 from connectors.clickhouse.rows import Row
 from roles.steps import passing
 
@@ -155,7 +156,7 @@ class Sink:
             log.info("stopped while waiting; the batch in hand comes again", reason=self.waiting_for)
 
     def store(self, batch: Batch) -> None:
-        """Insert, dead letters, ledger, commit."""
+        """Insert, dead letters, ledger, what was overtaken, commit."""
         begun = time.monotonic()
         for name in list(batch.tables):
             self._patiently(partial(self._insert, batch, name))
@@ -166,6 +167,7 @@ class Sink:
             self._patiently(partial(self.target.insert, "set_aside_in", batch.reasons(at), token))
         token = batch.token("sink_batches_in", range(len(batch.records)))
         self._patiently(partial(self.target.insert, "sink_batches_in", batch.ledger(at), token))
+        self._tell_gaps(at)
         self._commit(batch.ends())
         passing("offset committed", len(batch.records))
         self.batches += 1
@@ -176,6 +178,20 @@ class Sink:
         """Offsets of the batch. One that is refused is made good by the next; until then the records may come twice."""
         if not self.feed.commit(ends):
             meters.COMMITS_REFUSED.inc()
+
+    def _tell_gaps(self, at: int) -> None:
+        """Write down what was deleted before this batch, before its commit passes over it. `at`: milliseconds."""
+        found: list[Gap] = []
+        self._patiently(lambda: found.extend(self.feed.overtaken.gaps()))
+        if not found:
+            return
+        rows: list[Row] = [(gap.topic.encode(), gap.partition, gap.first, gap.last, at) for gap in found]
+        token = f"overtaken_in:{found}"
+        self._patiently(partial(self.target.insert, "overtaken_in", rows, token))
+        for gap in found:
+            count = gap.last - gap.first + 1
+            meters.OVERTAKEN.labels(gap.topic).inc(count)
+            log.error("retention deleted what was not read yet", **gap._asdict(), offsets=count)
 
     def _insert(self, batch: Batch, name: str) -> None:
         """All rows of one table, halved when they are refused; a record that is refused alone is set aside.
@@ -205,7 +221,7 @@ class Sink:
         while True:
             try:
                 act()
-            except (Away, Undelivered) as error:
+            except (Away, Undelivered, Unanswered) as error:
                 self.waiting_for = str(error)
                 pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
                 attempt += 1

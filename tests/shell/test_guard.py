@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.readers import Guard, Lost
+from streams.readers import Guard, Lost, Passed
 from tests.shell import harness
 from tests.shell.toy import Topics, settings
 
@@ -58,8 +58,8 @@ def test_markers_and_aborted_records_are_passed_over_and_counted(inbox: Inbox) -
     inbox.transaction("commit")  # 1, marker 2
     inbox.transaction("abort")  # 3, marker 4
     inbox.record()  # 5
-    assert inbox.guard.check(inbox.name, 0, [(2, 5)]) == 3
-    assert inbox.guard.check(inbox.name, 0, [(5, 5)]) == 0
+    assert inbox.guard.check(inbox.name, 0, [(2, 5)]) == Passed(3)
+    assert inbox.guard.check(inbox.name, 0, [(5, 5)]) == Passed()
 
 
 def test_a_record_that_never_arrived_is_a_fault(inbox: Inbox) -> None:
@@ -77,20 +77,22 @@ def test_many_jumps_are_one_look(inbox: Inbox) -> None:
     for _ in range(5):
         inbox.transaction("commit")  # 0 and 1, 2 and 3 ...
     inbox.record()  # 10
-    assert inbox.guard.check(inbox.name, 0, [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10)]) == 5
+    assert inbox.guard.check(inbox.name, 0, [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10)]) == Passed(5)
     with pytest.raises(Lost, match="input 6 never arrived; expected 5, got 8"):
         inbox.guard.check(inbox.name, 0, [(1, 2), (3, 4), (5, 8), (9, 10)])
     with pytest.raises(Lost, match="input 8 never arrived; expected 7, got 10"):
         inbox.guard.check(inbox.name, 0, [(1, 2), (7, 10)])
 
 
-def test_deleted_records_are_passed_over(inbox: Inbox) -> None:
+def test_deleted_records_are_passed_over_and_told_from_markers(inbox: Inbox) -> None:
     for _ in range(4):
         inbox.record()
     admin = AdminClient({"bootstrap.servers": inbox.kafka})
     for deleted in admin.delete_records([TopicPartition(inbox.name, 0, 3)]).values():
         deleted.result(10)
-    assert inbox.guard.check(inbox.name, 0, [(0, 3)]) == 3
+    assert inbox.guard.check(inbox.name, 0, [(0, 3)]) == Passed(deleted=((0, 2),))
+    assert inbox.guard.check(inbox.name, 0, [(1, 3)]) == Passed(deleted=((1, 2),))
+    assert inbox.guard.check(inbox.name, 0, [(2, 3), (4, 4)]) == Passed(deleted=((2, 2),))
     with pytest.raises(Lost):
         inbox.guard.check(inbox.name, 0, [(0, 4)])
 

@@ -39,7 +39,7 @@ def doctor(ctx: click.Context, places: Places, as_json: bool) -> None:
     Exit code 1 when something is wrong.
     """
     findings: list[Finding] = []
-    for look in (_kafka, _topics, _clickhouse, _keys, _roles, _dead_letters):
+    for look in (_kafka, _topics, _clickhouse, _overtaken, _keys, _roles, _dead_letters):
         findings.extend(_carefully(look, places))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -81,6 +81,19 @@ def _clickhouse(places: Places) -> Iterator[Finding]:
     host, port = places.clickhouse
     rows = Queries(host, port).rows_by_table()
     yield Finding("clickhouse", True, f"answers at {host}:{port}, {sum(rows.values()):,} rows in {len(rows)} tables")
+
+
+def _overtaken(places: Places) -> Iterator[Finding]:
+    totals = Queries(*places.clickhouse).sink_totals()
+    gone = {topic: total["overtaken"] for topic, total in sorted(totals.items()) if total["overtaken"]}
+    says = ", ".join(f"{count:,} offsets of {topic}" for topic, count in gone.items())
+    yield Finding(
+        "retention",
+        not gone,
+        f"deleted before the sink had read it: {says}" if gone else "nothing was deleted unread",
+        "ClickHouse's table `overtaken` says which and when. Read those meters again; give the topic longer, or the "
+        "sink more processes. `TRUNCATE TABLE overtaken` once it is settled.",
+    )
 
 
 def _keys(places: Places) -> Iterator[Finding]:
