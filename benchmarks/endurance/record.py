@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas import codec
 from schemas.topics import (
+    DEVICE_MESSAGES,
     JOB_RESULTS,
     JOBS,
     READS_PROFILES,
@@ -30,7 +31,8 @@ from tests.e2e.evidence import Evidence
 from tests.e2e.world import Told
 
 RECORDED: Final = tuple(
-    topic.name for topic in (RESPONSES, JOBS, JOB_RESULTS, READS_REGISTERS, READS_PROFILES, RESULTS_LARGE)
+    topic.name
+    for topic in (RESPONSES, JOBS, JOB_RESULTS, DEVICE_MESSAGES, READS_REGISTERS, READS_PROFILES, RESULTS_LARGE)
 )
 _HEAD: Final = struct.Struct("<IQII")  # partition, offset, bytes of key and value
 

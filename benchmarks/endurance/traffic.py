@@ -20,7 +20,7 @@ from connectors.dlms.keys import PUBLIC_FILE, seal_for_platform
 from connectors.faces.shipment import GoodLine, read
 from connectors.faces.upstream import Upstream
 from connectors.simulator.fleet import gas_meter_id
-from operations import build_request
+from operations import build_request, bundle
 from schemas import codec, headers
 from schemas.partition import PARTITIONER
 from schemas.records import CommandHeader, Status
@@ -175,6 +175,8 @@ class Traffic:
         }
         if sending.operation == "Cancel":
             said["cancels"] = sending.request.correlation_id
+        if sending.operation == bundle.NAME:
+            said["actions"] = [bundle.operation_of(action).name for action in sending.request.actions]
         if sending.statuses is not None:
             said["statuses"] = sending.statuses
         with self.world.sent_path.open("a", encoding="utf-8") as sent:
