@@ -24,7 +24,7 @@ from operations._meter import Device, Known, Meter
 from operations._profile import Profile, not_in_profile
 from operations._steps import Answer, Steps, Verifying
 from operations._verifying import check_verify
-from schemas.records import CommandHeader, EnergyReads, RegisterReads
+from schemas.records import CommandHeader, EnergyReads, MeterEvents, MeterOutages, RegisterReads
 
 __all__ = [
     "Cost", "Device", "Known", "Meter", "Operation", "build_request", "bundled", "catalogue", "decided", "operation",
@@ -33,7 +33,8 @@ __all__ = [
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
 VerifyFunction = Callable[[Any, Meter], Verifying[Any]]
 DecideFunction = Callable[[Any, Device], Answer[Any] | None]
-ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads]]
+ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads | MeterEvents | MeterOutages]]
+NeedsFunction = Callable[[Any], tuple[str, ...]]
 
 
 class Cost(NamedTuple):
@@ -50,14 +51,15 @@ CostFunction = Callable[[Any], Cost]
 class Operation:
     """One thing that can be asked of a device.
 
-    `needs`: profile tags without which the answer is Rejected 416 before a socket opens. `repeatable`: may be sent
-    again blindly when the answer was lost. `verify`: what to look at when it may not; None when it may. `seconds`:
-    longest time `steps` or `verify` may take with the meter. `frames`: APDUs the client may send for either
-    (association, blocks and release included), and so counters it may use. `connects`: false when no meter is called.
-    `reads(header, result, received_at)`: what of the result is read records, for the reads topics. Without `steps`
-    it is `decide` that answers: no job, no worker, no attempt. `in_any_lifecycle`: carried out also in a state of life
-    whose devices are otherwise left alone. `before_registration`: does not wait for an AddDevice that is on its way.
-    `alone`: has its job, and so its association, to itself.
+    `needs`: profile tags without which the answer is Rejected 416 before a socket opens. `needs_of(request)`: those
+    that depend on the request. `repeatable`: may be sent again blindly when the answer was lost. `verify`: what to look
+    at when it may not; None when it may. `seconds`: longest time `steps` or `verify` may take with the meter. `frames`:
+    APDUs the client may send for either (association, blocks and release included), and so counters it may use.
+    `connects`: false when no meter is called. `reads(header, result, received_at)`: what of the result is read records,
+    for the topics of what meters told: reads and events. Without `steps` it is `decide` that answers: no job, no
+    worker, no attempt. `in_any_lifecycle`: carried out also in a state of life whose devices are otherwise left alone.
+    `before_registration`: does not wait for an AddDevice that is on its way. `alone`: has its job, and so its
+    association, to itself.
     `bundled`: may be an action of a Bundle. `cost(request)`: seconds and frames, when they depend on the request.
     """
 
@@ -68,6 +70,7 @@ class Operation:
     verify: VerifyFunction | None
     decide: DecideFunction | None
     needs: tuple[str, ...]
+    needs_of: NeedsFunction | None
     repeatable: bool
     seconds: int
     frames: int
@@ -84,9 +87,12 @@ class Operation:
         """What one request may take."""
         return Cost(self.seconds, self.frames) if self.cost is None else self.cost(request)
 
-    def check(self, profile: Profile) -> None:
-        """Raises Rejected 416 when the profile lacks an object this operation cannot do without."""
-        for tag in self.needs:
+    def check(self, profile: Profile, request: Any = None) -> None:
+        """Raises Rejected 416 when the profile lacks an object this operation, or this request of it, cannot do
+        without.
+        """
+        of_request = () if self.needs_of is None or request is None else self.needs_of(request)
+        for tag in (*self.needs, *of_request):
             if tag not in profile:
                 raise not_in_profile(profile, tag)
 
@@ -98,6 +104,7 @@ def operation(
     name: str,
     *,
     needs: tuple[str, ...] = (),
+    needs_of: NeedsFunction | None = None,
     repeatable: bool,
     seconds: int,
     frames: int,
@@ -124,6 +131,7 @@ def operation(
             verify=verify,
             decide=decide,
             needs=needs,
+            needs_of=needs_of,
             repeatable=repeatable,
             seconds=seconds,
             frames=frames,
@@ -157,6 +165,7 @@ def decided(
             verify=None,
             decide=decide,
             needs=(),
+            needs_of=None,
             repeatable=True,
             seconds=0,
             frames=0,

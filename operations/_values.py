@@ -11,6 +11,20 @@ from operations._profile import ScalerUnit
 WATT_HOUR: Final = 30
 CUBIC_METRE, CORRECTED_CUBIC_METRE = 13, 14
 MILLIONTHS: Final = 6
+UNITS: Final = {
+    7: "s",
+    13: "m3",
+    14: "m3",
+    27: "W",
+    29: "var",
+    30: "Wh",
+    32: "varh",
+    33: "A",
+    35: "V",
+    56: "%",
+    255: "",
+}
+"""DLMS unit codes as answers and read records write them (operations-reading 1.5); a count has no unit."""
 KILO: Final = 3
 LARGEST: Final = (1 << 63) - 1
 _ONLY_INT: Final = {int}
@@ -50,6 +64,16 @@ def scaler_unit(data: Data, what: str) -> ScalerUnit:
                 raise MeterUnusable(f"{what}: the unit of the scaler_unit is undefined")
             return ScalerUnit(scaler.value, unit.value)
     raise MeterUnusable(f"{what}: a scaler_unit is a structure of integer and enum")
+
+
+def scaled(raw: int, scaling: ScalerUnit) -> Decimal:
+    """raw x 10^scaler, exact, in the unit that `scaling` says."""
+    return Decimal(raw).scaleb(scaling.scaler)
+
+
+def millionths(value: Decimal | None) -> int | None:
+    """What read records hold of a value; None stays None. For values of at most six decimals."""
+    return None if value is None else int(value.scaleb(MILLIONTHS))
 
 
 def kilowatt_hours(raw: int, scaling: ScalerUnit, what: str) -> Decimal:

@@ -384,6 +384,53 @@ class EnergyReads:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterEvent:
+    """One entry of an event log: `code` as the meter wrote it. `counter`, `magnitude` and `duration` only where the log
+    has them; `magnitude` counts millionths of `magnitude_unit` (empty: of the meter's raw number, as nobody knows its
+    scale), `duration` millionths of a second, or of the raw number likewise.
+    """
+
+    captured_at: int
+    code: int
+    counter: int | None = None
+    magnitude: int | None = None
+    magnitude_unit: str = ""
+    duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterEvents:
+    """Entries of one event log of a meter, oldest first as the meter has them. `protocol` (DSMR, SMR) says whose codes
+    they are: a few mean one thing on the one and another on the other.
+    """
+
+    device_id: str
+    correlation_id: str
+    protocol: str
+    category: str  # which log: STANDARD_EVENT_LOG ...
+    received_at: int
+    events: tuple[MeterEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeterOutage:
+    """One long power failure: when it ended by the meter's clock, and its seconds."""
+
+    ended_at: int
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterOutages:
+    """The long power failures a meter remembers."""
+
+    device_id: str
+    correlation_id: str
+    received_at: int
+    outages: tuple[MeterOutage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LargeResult:
     """A result of more than `topics.MAX_RESULT_BYTES`."""
 

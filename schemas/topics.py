@@ -142,6 +142,14 @@ READS_PROFILES: Final = Topic(
     readers=("connectors/clickhouse", "analytics"),
     compression="zstd",
 )
+METER_EVENTS: Final = Topic(
+    name="metering.meter-events.v1",
+    about="Entries of the meters' event logs, and their long power failures",
+    records=("meterlog.MeterEvents", "meterlog.MeterOutages"),
+    writers=("connectors/dlms",),
+    readers=("connectors/clickhouse", "analytics"),
+    compression="zstd",
+)
 RESULTS_LARGE: Final = Topic(
     name="metering.results.large.v1",
     about="Results too large for a response record",
@@ -173,6 +181,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     NOTIFICATIONS,
     READS_REGISTERS,
     READS_PROFILES,
+    METER_EVENTS,
     RESULTS_LARGE,
     DEAD_LETTERS,
 )

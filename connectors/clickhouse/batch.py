@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from connectors.clickhouse import device_rows, rows
+from connectors.clickhouse import device_rows, event_rows, rows
 from connectors.clickhouse.rows import Row, Rows, SetAside
 from schemas import codec
-from schemas.records import EnergyReads, LargeResult, RegisterReads
+from schemas.records import EnergyReads, LargeResult, MeterEvents, MeterOutages, RegisterReads
 
 Partition = tuple[str, int]  # topic and number
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **rows.COLUMNS,
     **device_rows.COLUMNS,
+    **event_rows.COLUMNS,
     "set_aside_in": ("topic", "partition", "offset", "device_id", "reason", "at"),
     "overtaken_in": ("topic", "partition", "first_offset", "last_offset", "at"),
     "sink_batches_in": ("topic", "partition", "rows", "at", "stored_offsets", "set_aside_offsets"),
@@ -87,6 +88,16 @@ class Batch:
             registers: RegisterReads = codec.decode(data)
             row, count = rows.registers(registers)
             self._append(number, "register_reads_in", row)
+            self.expanded[number] = count
+        elif name == "meterlog.MeterEvents":
+            events: MeterEvents = codec.decode(data)
+            row, count = event_rows.events(events)
+            self._append(number, "meter_events_in", row)
+            self.expanded[number] = count
+        elif name == "meterlog.MeterOutages":
+            outages: MeterOutages = codec.decode(data)
+            row, count = event_rows.outages(outages)
+            self._append(number, "meter_outages_in", row)
             self.expanded[number] = count
         elif name.startswith(RESPONSES):
             header, result = codec.decode_response(data)

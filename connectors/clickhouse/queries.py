@@ -15,6 +15,8 @@ UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
 COUNTED: Final = (
     "energy_reads",
     "register_reads",
+    "meter_events",
+    "meter_outages",
     "responses",
     "large_results",
     "device_events",

@@ -39,6 +39,7 @@ DEAD_SECONDS: Final = 600.0  # the loop hangs: a new process may do better
 TOPICS: Final = (
     topics.READS_PROFILES,
     topics.READS_REGISTERS,
+    topics.METER_EVENTS,
     topics.RESPONSES,
     topics.DEVICE_EVENTS,
     topics.RESULTS_LARGE,

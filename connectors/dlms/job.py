@@ -229,7 +229,7 @@ class _Run:
             raise OperationError(f"this worker knows no way to verify {operation.name}")
         registration = self._job.registration
         if registration is not None:
-            operation.check(self._meter(registration, command.delegated).profile)
+            operation.check(self._meter(registration, command.delegated).profile, request)
         elif operation.connects:
             raise Rejected("the device is not known", field="device_id", code=201, name="UNKNOWN_DEVICE")
         return _Plan(operation, request, decoded, verify, command.correlation_id, command.delegated)

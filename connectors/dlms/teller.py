@@ -24,12 +24,15 @@ from schemas.records import (
     JobAttempting,
     JobEnded,
     LargeResult,
+    MeterEvents,
+    MeterOutages,
     RegisterReads,
 )
 from schemas.topics import (
     DEAD_LETTERS,
     JOB_RESULTS,
     MAX_RESULT_BYTES,
+    METER_EVENTS,
     READS_PROFILES,
     READS_REGISTERS,
     RESULTS_LARGE,
@@ -39,7 +42,12 @@ from schemas.topics import (
 SOURCE: Final = "meterlog/connectors/dlms"
 MAX_RESULTS_BYTES: Final = 3 * MAX_RESULT_BYTES
 """Results inside one end of a job: a record has at most a MiB."""
-_READS: Final[dict[type, Topic]] = {RegisterReads: READS_REGISTERS, EnergyReads: READS_PROFILES}
+_READS: Final[dict[type, Topic]] = {
+    RegisterReads: READS_REGISTERS,
+    EnergyReads: READS_PROFILES,
+    MeterEvents: METER_EVENTS,
+    MeterOutages: METER_EVENTS,
+}
 
 _log = structlog.get_logger(__name__)
 

@@ -160,6 +160,8 @@ def _asked(device: Device, message: CommandReceived, text: str, limits: Limits) 
         return refused.fault()
     except Exception as error:  # an operation's mistake must not stop all devices of the partition, again and again
         return faults.not_told(f"{name} failed to check the request: {type(error).__name__}: {error}")
+    if found.needs_of is not None and registration is not None and (lacks := unsupported(registration, name, request)):
+        return lacks
     if found.steps is None and not due_here(device, name, message.header.scheduled_at or 0, message.at):
         return None  # it is asked when its time has come
     return ask(device, name, request)

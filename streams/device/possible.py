@@ -1,6 +1,6 @@
 """What a device can be asked as it stands: known, of a profile that has the object, and not to be left alone."""
 
-from typing import Final
+from typing import Any, Final
 
 from operations import catalogue
 from operations._errors import Rejected
@@ -21,9 +21,9 @@ def profile_of(registration: Registration) -> Profile | None:
         return None
 
 
-def unsupported(registration: Registration, operation: str) -> Fault | None:
-    """The object of `operation` that the device's profile does not have. What is asked of an M-Bus meter, its gateway
-    must have.
+def unsupported(registration: Registration, operation: str, request: Any = None) -> Fault | None:
+    """The object of `operation`, or of this `request` of it, that the device's profile does not have. What is asked of
+    an M-Bus meter, its gateway must have.
     """
     found = catalogue().get(operation)
     if found is None or operation == REGISTERS or (is_mbus(registration) and found.connects):
@@ -32,7 +32,7 @@ def unsupported(registration: Registration, operation: str) -> Fault | None:
     if resolved is None:
         return faults.unknown_profile(registration.protocol, registration.protocol_version)
     try:
-        found.check(resolved)
+        found.check(resolved, request)
     except Rejected as refused:
         return refused.fault()
     return None

@@ -4,7 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +26,10 @@ from schemas.records import (
     LargeResult,
     Lifecycle,
     LifecycleSet,
+    MeterEvent,
+    MeterEvents,
+    MeterOutage,
+    MeterOutages,
     Registration,
     ResponseHeader,
     SealedKey,
@@ -205,6 +209,48 @@ def test_latest_reads_do_not_believe_a_clock_that_runs_ahead(tables: Tables) -> 
     )
     found = tables.ask("SELECT quantity, value FROM latest_reads WHERE device_id = 'EM0001' ORDER BY quantity")
     assert found == [("import_total", Decimal("2")), ("profile_interval_import_total", Decimal("0.6"))]
+
+
+def test_an_event_is_there_once_however_often_its_log_was_read(tables: Tables) -> None:
+    day = millis("2026-11-01T06:00:00")
+    login = MeterEvent(day, 46)
+    fraud = MeterEvents(
+        "EM0001", str(uuid.uuid4()), "DSMR", "FRAUD_DETECTION_LOG", AT, (login, login, MeterEvent(day, 80))
+    )
+    sag = MeterEvent(day + 1, 93, magnitude=207_100_000, magnitude_unit="V", duration=1_200_000)
+    quality = replace(fraud, protocol="SMR", category="POWER_QUALITY_EXTENDED_EVENT_LOG", events=(sag,))
+    session = replace(fraud, category="COMMUNICATION_SESSION_LOG", events=(MeterEvent(day, 71, counter=7),))
+    outages = MeterOutages("EM0001", fraud.correlation_id, AT, (MeterOutage(day, 180), MeterOutage(day - 90_000, 60)))
+    again = replace(fraud, received_at=AT + 9_000, correlation_id=str(uuid.uuid4()))
+    tables.store([fraud, quality, session, outages])
+    tables.store([again, outages, quality, session])
+    columns = "log, code, event, occurrence, counter, magnitude, magnitude_unit, duration, toString(correlation_id)"
+    found = tables.ask(f"SELECT {columns} FROM meter_events FINAL ORDER BY log, captured_at, code, occurrence")
+    first, second = fraud.correlation_id, again.correlation_id
+    assert found == [
+        ("COMMUNICATION_SESSION_LOG", 71, "METROLOGICAL_MAINTENANCE", 0, 7, None, "", None, first),
+        ("FRAUD_DETECTION_LOG", 46, "FAILED_LOGIN_ATTEMPT", 0, None, None, "", None, second),
+        ("FRAUD_DETECTION_LOG", 46, "FAILED_LOGIN_ATTEMPT", 1, None, None, "", None, second),
+        ("FRAUD_DETECTION_LOG", 80, "PV_VOLTAGE_SAG_L1", 0, None, None, "", None, second),
+        (
+            "POWER_QUALITY_EXTENDED_EVENT_LOG",
+            93,
+            "VOLTAGE_SAG_IN_PHASE_L1",
+            0,
+            None,
+            Decimal("207.1"),
+            "V",
+            Decimal("1.2"),
+            first,
+        ),
+    ]
+    lasted = "toUnixTimestamp64Milli(started_at), toUnixTimestamp64Milli(ended_at), duration"
+    assert tables.ask(f"SELECT {lasted} FROM meter_outages FINAL ORDER BY ended_at") == [
+        (day - 150_000, day - 90_000, 60),
+        (day - 180_000, day, 180),
+    ]
+    counted = tables.queries.rows_by_table()
+    assert (counted["meter_events"], counted["meter_outages"]) == (5, 2)
 
 
 def test_devices_are_told_without_their_secrets(tables: Tables) -> None:

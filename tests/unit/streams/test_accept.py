@@ -107,6 +107,19 @@ def test_an_operation_the_profile_has_no_object_for_is_rejected() -> None:
     assert response.fault is not None and response.fault.code == 206
 
 
+@pytest.mark.parametrize(("log", "refused"), [("POWER_QUALITY_EVENT_LOG", False), ("AUXILIARY_EVENT_LOG", True)])
+def test_a_request_for_an_object_that_the_profile_lacks_is_rejected(log: str, refused: bool) -> None:
+    """On SMR 5.0.0: what the request needs counts like what its operation always needs."""
+    query = {"event_log_category": log, "from_date": NOON - MINUTE, "until_date": NOON}
+    sent = World().holding(registered()).batch(command(1, operation="FindEvents", request={"queries": [query]}))
+    if not refused:
+        assert responses(sent) == []
+        return
+    (response,) = responses(sent)
+    assert response.fault is not None and (response.status, response.fault.code) == (Status.REJECTED, 416)
+    assert response.fault.message == "No address found for AUXILIARY_EVENT_LOG in protocol SMR 5.0.0"
+
+
 def test_an_unknown_operation_is_rejected_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schema that is known, of an operation this version cannot carry out: a rollback of the operations."""
     monkeypatch.setattr(accept, "catalogue", dict)
