@@ -29,11 +29,11 @@ from schemas.records import (
     Status,
     Tick,
 )
-from streams.app import collect_seldom
 from streams.device.keeper import Partition
 from streams.device.limits import Limits
 from streams.device.state import SETTLED_KEPT, Device, Settled, remember
 from streams.device.wire import encode_device
+from streams.hosting import collect_seldom
 from streams.keeper import Received
 
 NOON = 1_700_000_000_000

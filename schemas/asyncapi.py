@@ -83,7 +83,7 @@ def _operations(topic: Topic) -> list[tuple[str, dict[str, Any]]]:
 
 def _trait() -> dict[str, Any]:
     properties = {name: {"type": "string", "description": text} for name, text in headers.DESCRIPTIONS.items()}
-    key = {"type": "string", "description": "Device identification, UTF-8."}
+    key = {"type": "string", "description": "Device identification, UTF-8; of permit-requests and cells the cell."}
     return {
         "headers": {"type": "object", "properties": properties},
         "bindings": {"kafka": {"key": key, "bindingVersion": "0.5.0"}},

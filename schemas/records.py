@@ -184,6 +184,18 @@ class JobCommand:
 
 @quick
 @dataclass(frozen=True, slots=True)
+class Permit:
+    """One session in a radio cell, and the times at which its connections may be opened (`streams/cell`)."""
+
+    cell_id: str
+    number: int  # of the device's request: rises per device
+    connects: tuple[int, ...]  # the first connection is opened at the first time, the next at the next, or not at all
+    within: int  # ms after its time in which a connection may still be opened
+    until: int  # the session counts until then, if the permit is not given back before
+
+
+@quick
+@dataclass(frozen=True, slots=True)
 class Job:
     """What a worker is to do on one meter in one association."""
 
@@ -318,6 +330,49 @@ class DelegatedEnded:
     gateway_id: str
     number: int
     command: CommandEnded
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitAsked:
+    """From a device to its cell: it wants to be called. Takes the place of all its earlier requests."""
+
+    cell_id: str  # the key
+    device_id: str
+    number: int  # rises per device
+    priority: int
+    since: int  # when the command was received that has this priority: the older go first
+    connections: int  # how many may have to be opened, one after the other
+    hold: int  # ms the session may take after its last connection, and what proves that it is over
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitReturned:
+    """From a device to its cell: the session is over, or the permit is not wanted."""
+
+    cell_id: str  # the key
+    device_id: str
+    number: int
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitGranted:
+    """From a cell to a device: it may be called."""
+
+    device_id: str  # the key
+    permit: Permit
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitRefused:
+    """From a cell to a device: too many wait with a better claim. It may ask again later."""
+
+    device_id: str  # the key
+    cell_id: str
+    number: int
 
 
 class Notice(StrEnum):

@@ -1,6 +1,7 @@
 """Every topic of the system, declared once: the map of what moves. `meterlog topics apply` creates and checks them.
 
-Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8). Topics of one `share`
+Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8), of those to and of cells
+the cell's. Topics of one `share`
 must have the same number of partitions, fixed at the first apply: Faust hands a worker equal partition numbers of all
 its inbox topics, and a derived record goes to the partition of its input; a message to another device alone goes to
 that of its receiver.
@@ -16,7 +17,7 @@ DAY_MS: Final = 86_400_000
 class Share(Enum):
     """Who must agree on the number of partitions."""
 
-    STREAMS = "streams"  # the inbox of streams/device and what it sends: one count for all
+    STREAMS = "streams"  # the inboxes of streams/device and streams/cell and what they send: one count for all
     OWN = "own"  # free to differ
 
 
@@ -86,6 +87,38 @@ TICKS: Final = _streams(
     ("streams/device",),
     ("streams/device",),
     retention_ms=DAY_MS // 24,
+)
+PERMIT_REQUESTS: Final = _streams(
+    "permit-requests",
+    "From devices to their radio cell, the key: permits asked for and given back",
+    ("meterlog.PermitAsked", "meterlog.PermitReturned"),
+    ("streams/device",),
+    ("streams/cell",),
+    retention_ms=DAY_MS,
+)
+PERMITS: Final = _streams(
+    "permits",
+    "From radio cells to devices: permits to connect, and when",
+    ("meterlog.PermitGranted", "meterlog.PermitRefused"),
+    ("streams/cell",),
+    ("streams/device",),
+    retention_ms=DAY_MS,
+)
+CELL_TICKS: Final = _streams(
+    "cell-ticks",
+    "Time, as a message to the cells: one a second and partition",
+    ("meterlog.Tick",),
+    ("streams/cell",),
+    ("streams/cell",),
+    retention_ms=DAY_MS // 24,
+)
+CELLS: Final = _streams(
+    "cells",
+    "The table of radio cells: who waits, who may be connected, when; and the inbox position of the partition",
+    ("meterlog.CellState",),
+    ("streams/cell",),
+    ("streams/cell",),
+    retention_ms=None,
 )
 DEVICE_EVENTS: Final = _streams(
     "device-events",
@@ -163,7 +196,7 @@ DEAD_LETTERS: Final = Topic(
     name="metering.dead-letters.v1",
     about="Bytes nobody could read or attribute: the original record, the reason in headers",
     records=(),
-    writers=("streams/device", "connectors/dlms", "connectors/clickhouse"),
+    writers=("streams/device", "streams/cell", "connectors/dlms", "connectors/clickhouse"),
     readers=("meterlog dlq",),
     retention_ms=30 * DAY_MS,
     max_bytes=2 * 1_048_576,
@@ -174,6 +207,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
     JOB_RESULTS,
     DEVICE_MESSAGES,
     TICKS,
+    PERMIT_REQUESTS,
+    PERMITS,
+    CELL_TICKS,
+    CELLS,
     DEVICE_EVENTS,
     DEVICES,
     JOBS,
@@ -185,5 +222,6 @@ TOPICS: Final[tuple[Topic, ...]] = (
     RESULTS_LARGE,
     DEAD_LETTERS,
 )
-DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, DEVICE_MESSAGES, TICKS)
+DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, DEVICE_MESSAGES, PERMITS, TICKS)
+CELL_INBOX: Final[tuple[Topic, ...]] = (PERMIT_REQUESTS, CELL_TICKS)
 MAX_RESULT_BYTES: Final = 256 * 1024  # a larger result goes to RESULTS_LARGE and the response says so

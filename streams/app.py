@@ -18,7 +18,6 @@ fixed it.
 
 import gc
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -26,17 +25,12 @@ from functools import partial
 from typing import NoReturn
 from weakref import WeakValueDictionary
 
-from confluent_kafka.admin import AdminClient
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from operations import catalogue
 from operations._profile import profiles
 from roles import settings as roles
-from roles import steps
-from roles.logs import start_logs
-from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
 from schemas import topics
 from schemas.codec import encode
@@ -45,8 +39,8 @@ from schemas.records import Lifecycle, Tick
 from streams.device.keeper import Counts, Partition
 from streams.device.limits import Limits
 from streams.device.state import LAST_COUNTER
+from streams.hosting import host, refuse
 from streams.keeper import Keeper, ShellSettings
-from streams.status import ShellMetrics, ShellStatus
 
 APPLICATION = "meterlog-devices"
 _ABOUT = {
@@ -142,19 +136,6 @@ class Keepers(Collector):
         yield GaugeMetricFamily("meterlog_devices_in_flight", "Devices with a job out", value=flying)
 
 
-def partitions_of(settings: RoleSettings) -> int:
-    """The partition count of the streams' topics. Raises SettingsWrong when there are none, KafkaException without a
-    broker.
-    """
-    client = AdminClient({**dict(settings.kafka_config), "bootstrap.servers": settings.kafka})
-    found = client.list_topics(timeout=30).topics.get(topics.DEVICES.name)
-    if found is None or not found.partitions:
-        raise SettingsWrong(
-            f"METERLOG_KAFKA: {settings.kafka} has no topic {topics.DEVICES.name}; run: meterlog topics apply"
-        )
-    return len(found.partitions)
-
-
 def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:
     return ShellSettings(
         application=settings.application,
@@ -169,43 +150,24 @@ def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:
     )
 
 
-def collect_seldom() -> None:
-    """Devices, events and records hold no cycles, and there are many: by default the collector takes a quarter of the
-    time and finds nothing. Faust's futures do make some, so it goes on, less often.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
-
-
 def run(settings: StreamsSettings) -> NoReturn:
     """Run the role until it is told to stop or a fault ends it. Raises SettingsWrong or KafkaException before that."""
-    from streams.shell import run_shell  # Faust is imported when it is needed: its import patches and takes a second
-
-    steps.arm()
-    role = settings.role
-    start_logs("streams", level=role.log_level, form=role.log_format)
     catalogue(), profiles()  # a wrong operation or profile stops the start, not a device
-    collect_seldom()
-    partitions = partitions_of(role)
-    registry = CollectorRegistry()
-    status = ShellStatus(metrics=ShellMetrics(registry))
-    keepers = Keepers(settings.limits, partitions)
-    registry.register(keepers)
-    if role.metrics_port is not None:
-        probes = Probes(registry, live=status.alive, ready=status.ready, host=role.metrics_host, port=role.metrics_port)
-        probes.start()
-    run_shell(shell_settings(settings, partitions), keepers.make, status)
+    host(
+        "streams",
+        settings.role,
+        topics.DEVICES.name,
+        partial(shell_settings, settings),
+        partial(Keepers, settings.limits),
+    )
 
 
 def main() -> NoReturn:
     """`python -m streams.app`."""
     try:
-        settings = read_settings()
-        run(settings)
+        run(read_settings())
     except SettingsWrong as wrong:
-        print(f"streams: {wrong}", file=sys.stderr)
-        sys.exit(2)
+        refuse("streams", wrong)
 
 
 if __name__ == "__main__":

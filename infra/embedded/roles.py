@@ -48,8 +48,9 @@ TASKS = (
 )
 
 STREAMS = Role("streams", (*CLI, "run", "streams"))
+CELLS = Role("cells", (*CLI, "run", "cells"))
 DLMS_WORKER = Role("dlms-worker", (*CLI, "run", "dlms-worker"), grace=20.0)  # sessions may go on for 10 s
 CLICKHOUSE_SINK = Role("clickhouse-sink", (*CLI, "run", "clickhouse-sink"))
 SIMULATOR = Role("simulator", (*CLI, "simulator", "run"))
 
-ROLES = (STREAMS, DLMS_WORKER, CLICKHOUSE_SINK)
+ROLES = (STREAMS, CELLS, DLMS_WORKER, CLICKHOUSE_SINK)

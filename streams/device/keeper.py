@@ -13,6 +13,7 @@ from typing import Final
 from schemas._quick import replace
 from schemas.records import DelegatedEnded, DelegatedJob, Job, Tick
 from schemas.topics import COMMANDS, DEVICE_MESSAGES, JOB_RESULTS, TICKS
+from streams import envelope
 from streams.device import faults, outbox
 from streams.device.decide import changes, decide
 from streams.device.dispatch import Index, dispatch
@@ -41,6 +42,7 @@ from streams.keeper import Outgoing, Received
 
 _CACHED: Final = 20_000  # decoded idle devices kept, to spare decoding those that are asked often
 _END: Final = struct.Struct(">q")
+ROLE: Final = "streams/device"
 _RESERVED: Final = b"\x00"  # no device identification begins with it
 
 
@@ -168,7 +170,7 @@ class Partition:
                 return
         message = read_command(received, self._limits)
         if isinstance(message, CommandReceived):
-            trace = outbox.traceparent_of(received)
+            trace = envelope.traceparent_of(received)
             if trace is not None:
                 self._traces[message.header.correlation_id] = trace
             self._decide(received.key, message, f"{received.topic}@{received.offset}", received.timestamp, trace)
@@ -186,7 +188,7 @@ class Partition:
             self._set_aside(received, "a result of a device that nobody knows")
         else:
             cause = f"{received.topic}@{received.offset}"
-            self._decide(received.key, message, cause, received.timestamp, outbox.traceparent_of(received))
+            self._decide(received.key, message, cause, received.timestamp, envelope.traceparent_of(received))
 
     def _receive_message(self, received: Received) -> None:
         self._answered(received)
@@ -199,7 +201,7 @@ class Partition:
             self._set_aside(received, "an answer to a device that nobody knows")
         else:
             cause = f"{received.topic}@{received.offset}"
-            self._decide(received.key, message, cause, received.timestamp, outbox.traceparent_of(received))
+            self._decide(received.key, message, cause, received.timestamp, envelope.traceparent_of(received))
 
     def _answered(self, received: Received) -> None:
         self._ends[received.topic] = received.offset + 1
@@ -213,12 +215,12 @@ class Partition:
             None,
             f"{received.topic}@{received.offset}",
             received.timestamp,
-            outbox.traceparent_of(received),
+            envelope.traceparent_of(received),
         )
 
     def _set_aside(self, received: Received, reason: str) -> None:
         self.counts.dead_lettered += 1
-        self._out.append(outbox.dead_letter(received, reason))
+        self._out.append(envelope.dead_letter(received, reason, ROLE))
 
     # --- deciding
 

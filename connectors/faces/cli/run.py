@@ -12,6 +12,7 @@ import click
 
 ROLES: Final[dict[str, str]] = {
     "streams": "streams.app",
+    "cells": "streams.cell.app",
     "dlms-worker": "connectors.dlms.worker",
     "clickhouse-sink": "connectors.clickhouse.sink",
 }

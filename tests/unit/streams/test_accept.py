@@ -12,8 +12,9 @@ from schemas.records import Notice, Status
 from streams.device import accept
 from streams.device.events import CommandAccepted, CommandRefused, CommandRepeated, CommandSettled
 from streams.device.limits import Limits
-from streams.device.outbox import FORWARDED, NO_PARTITION
+from streams.device.outbox import FORWARDED
 from streams.device.state import FIRST_COUNTER, Device
+from streams.envelope import NO_PARTITION
 from streams.keeper import Received
 from tests.unit.streams.world import (
     ADD_DEVICE,

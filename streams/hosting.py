@@ -1,0 +1,75 @@
+"""What every role of the streams has around its shell: logs, probes, the count of partitions, a calm collector."""
+
+import gc
+import sys
+from collections.abc import Callable, Mapping
+from typing import NoReturn, Protocol
+
+from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from roles import steps
+from roles.logs import start_logs
+from roles.probes import Probes
+from roles.settings import RoleSettings, SettingsWrong
+from streams.keeper import Keeper, ShellSettings
+from streams.status import ShellMetrics, ShellStatus
+
+
+class Keepers(Collector, Protocol):
+    """Makes the keepers of the partitions a worker comes to own, and sums up what they count."""
+
+    def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper: ...
+
+
+def partitions_of(settings: RoleSettings, table: str) -> int:
+    """The partition count of the streams' topics. Raises SettingsWrong when there are none, KafkaException without a
+    broker.
+    """
+    client = AdminClient({**dict(settings.kafka_config), "bootstrap.servers": settings.kafka})
+    found = client.list_topics(timeout=30).topics.get(table)
+    if found is None or not found.partitions:
+        raise SettingsWrong(f"METERLOG_KAFKA: {settings.kafka} has no topic {table}; run: meterlog topics apply")
+    return len(found.partitions)
+
+
+def collect_seldom() -> None:
+    """States, events and records hold no cycles, and there are many: by default the collector takes a quarter of the
+    time and finds nothing. Faust's futures do make some, so it goes on, less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
+def host(
+    name: str,
+    role: RoleSettings,
+    table: str,
+    make_settings: Callable[[int], ShellSettings],
+    make_keepers: Callable[[int], Keepers],
+) -> NoReturn:
+    """Run a role until it is told to stop or a fault ends it; what is made is told the number of partitions. Raises
+    SettingsWrong or KafkaException before that.
+    """
+    from streams.shell import run_shell  # Faust is imported when it is needed: its import patches and takes a second
+
+    steps.arm()
+    start_logs(name, level=role.log_level, form=role.log_format)
+    collect_seldom()
+    partitions = partitions_of(role, table)
+    registry = CollectorRegistry()
+    status = ShellStatus(metrics=ShellMetrics(registry))
+    keepers = make_keepers(partitions)
+    registry.register(keepers)
+    if role.metrics_port is not None:
+        probes = Probes(registry, live=status.alive, ready=status.ready, host=role.metrics_host, port=role.metrics_port)
+        probes.start()
+    run_shell(make_settings(partitions), keepers.make, status)
+
+
+def refuse(name: str, wrong: SettingsWrong) -> NoReturn:
+    """End a process that was not set up as it should be."""
+    print(f"{name}: {wrong}", file=sys.stderr)
+    sys.exit(2)
