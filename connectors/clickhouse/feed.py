@@ -5,7 +5,8 @@ assignment is eager (range): the cooperative protocol has broken manual commits 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from threading import Thread
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 CHUNK: Final = 100  # records asked for at once: bounds how far a batch may pass its bytes
 FLUSH_SECONDS: Final = 30.0
+COMMIT_SECONDS: Final = 10.0
+LEAVE_SECONDS: Final = 5.0
 ROLE: Final = "clickhouse-sink"
 CUT: Final = "dead-letter-cut"  # header: how many bytes the record had, when not all of them fit
 ROOM: Final = 64 * 1024  # for key and headers of a dead letter
@@ -141,18 +144,27 @@ class Feed:
             self._consumer.resume(self._partitions())
 
     def commit(self, ends: Mapping[Partition, int]) -> bool:
-        """Commit positions of partitions still owned. False: they were not taken, so the records may come again."""
+        """Commit positions of partitions still owned. False: they were not taken, or nobody said so in time, so the
+        records may come again.
+        """
         offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in self._owned]
         if not offsets:
             return True
-        try:
-            failed = [each for each in self._consumer.commit(offsets=offsets, asynchronous=False) or () if each.error]
-        except KafkaException as error:
-            log.warning("positions not committed", reason=error.args[0].str())
-            return False
-        for each in failed:
-            log.warning("position not committed", topic=each.topic, partition=each.partition, reason=str(each.error))
-        return not failed
+        refusals = [f"no answer within {COMMIT_SECONDS:.0f} s"]
+
+        def ask() -> None:
+            nonlocal refusals
+            try:
+                answered: Any = self._consumer.commit(offsets=offsets, asynchronous=False)
+            except (KafkaException, RuntimeError) as error:  # RuntimeError: closed meanwhile
+                refusals = [str(error)]
+            else:
+                refusals = [f"{each.topic}[{each.partition}]: {each.error.str()}" for each in answered if each.error]
+
+        _within(COMMIT_SECONDS, ask)
+        for reason in refusals:
+            log.warning("position not committed", reason=reason)
+        return not refusals
 
     def lag(self) -> dict[str, int]:
         """Records (and transaction markers) of each topic behind the positions of this member, as last heard."""
@@ -164,8 +176,21 @@ class Feed:
         return lag
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group; without the broker's answer if it is away: the session's end parts this member then."""
+        if not _within(LEAVE_SECONDS, self._consumer.close):
+            log.warning("left without the broker's answer")
+
+
+def _within(seconds: float, act: Callable[[], object]) -> bool:
+    """Whether `act` ended in time; if not it goes on, on a thread that holds up nothing.
+
+    librdkafka 2.16 waits without end for the answer to a commit, and its `close` for commits under way: seen for
+    minutes with a broker that was killed between poll and commit. The role has to go on turning and to end when told.
+    """
+    thread = Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 class DeadLetters:

@@ -31,6 +31,7 @@ FULL_SECONDS: Final = 1.0
 that long: rebalances wait for it, the group does not."""
 FULL_POLL_SECONDS: Final = 0.005
 LOOK_SECONDS: Final = 5.0
+LEAVE_SECONDS: Final = 10.0
 PATIENCE: Final = 60.0
 """Seconds without a turn of the loop, or with records that wait and are not taken, until the taker counts as stuck."""
 
@@ -131,9 +132,13 @@ class Taker:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Take nothing more, and leave the group."""
+        """Take nothing more, and leave the group. With the broker away librdkafka waits for it without end, for the
+        answer to a commit above all; then it is left behind, and the session's end parts this member.
+        """
         self._stopping.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, LEAVE_SECONDS)
+        if self._thread.is_alive():
+            _log.warning("left_without_the_brokers_answer")
 
     def _run(self) -> None:
         try:

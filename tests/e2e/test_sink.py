@@ -21,6 +21,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from connectors.clickhouse.feed import Feed
 from connectors.clickhouse.role import ready
 from connectors.clickhouse.sink import Sink
 from infra import topics
@@ -207,19 +208,23 @@ def test_clickhouse_away_is_waited_for_and_said(kafka: str, make_topics: Topics,
         engine.stop()
 
 
-def test_a_broker_away_is_said_and_waited_for(clickhouse: Any, tmp_path: Path) -> None:
-    broker = Kafka(tmp_path, tmp_path / "logs", heap_mb=256)
-
-    def make_topics(*names: str, config: dict[str, str]) -> dict[str, str]:
+def topics_on(broker: Kafka) -> Topics:
+    def make(*names: str, config: dict[str, str]) -> dict[str, str]:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         for created in admin.create_topics([NewTopic(name, 1, 1, config=config) for name in names]).values():
             created.result(30)
         return {name: name for name in names}
 
+    return make
+
+
+def test_a_broker_away_is_said_and_waited_for(clickhouse: Any, tmp_path: Path) -> None:
+    broker = Kafka(tmp_path, tmp_path / "logs", heap_mb=256)
+
     try:
         broker.start()
         broker.wait_ready()
-        world = World.new(broker.bootstrap, clickhouse.host, clickhouse.port, make_topics)
+        world = World.new(broker.bootstrap, clickhouse.host, clickhouse.port, topics_on(broker))
         with running(world.sink()) as sink:
             world.send("profiles", [energy("EM0001", "2026-11-01T00:15", [1])])
             until(settled(world))
@@ -230,6 +235,24 @@ def test_a_broker_away_is_said_and_waited_for(clickhouse: Any, tmp_path: Path) -
             until(lambda: ready(sink, sink.turned_at)[0])  # though nothing new came
             world.send("profiles", [energy("EM0002", "2026-11-01T00:15", [1])])
             until(settled(world))
+    finally:
+        broker.stop()
+
+
+def test_told_to_end_while_a_commit_waits_for_a_dead_broker_the_feed_ends(tmp_path: Path) -> None:
+    broker = Kafka(tmp_path, tmp_path / "logs", heap_mb=256)
+    try:
+        broker.start()
+        broker.wait_ready()
+        topics_on(broker)("profiles", config={})
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        producer.produce("profiles", b"a record")
+        assert producer.flush(30) == 0
+        feed = Feed(broker.bootstrap, ["profiles"], "a-group")
+        until(lambda: len(feed.take(1, 1.0, 1)) == 1)
+        broker.kill()
+        assert feed.commit({("profiles", 0): 1}) is False
+        feed.close()  # librdkafka's own close waits for that commit for ever, and this test with it
     finally:
         broker.stop()
 
