@@ -6,6 +6,7 @@
 import sys
 import urllib.error
 import urllib.request
+from importlib import resources
 from pathlib import Path
 
 from infra.embedded import clickhouse_listener
@@ -33,13 +34,12 @@ CONFIG = """\
 </clickhouse>
 """
 
-# `default` has no password, so the listener must stay on loopback. `analyst` cannot write; readonly=2 still lets a
-# client choose settings of its own queries, which drivers do when they connect.
+# `default` has no password, so the listener must stay on loopback. `analyst` comes from the file that real servers are
+# given as well.
 USERS = """\
 <clickhouse>
     <profiles>
         <default/>
-        <readonly><readonly>2</readonly></readonly>
     </profiles>
     <quotas><default/></quotas>
     <users>
@@ -50,12 +50,6 @@ USERS = """\
             <quota>default</quota>
             <access_management>1</access_management>
         </default>
-        <analyst>
-            <password></password>
-            <networks><ip>::1</ip><ip>127.0.0.1</ip></networks>
-            <profile>readonly</profile>
-            <quota>default</quota>
-        </analyst>
     </users>
 </clickhouse>
 """
@@ -123,6 +117,9 @@ class ClickHouse(Part):
         home.mkdir(parents=True, exist_ok=True)
         users = home / "users.xml"
         users.write_text(USERS)
+        (home / "users.d").mkdir(exist_ok=True)
+        analyst = resources.files("infra") / "clickhouse" / "analyst.xml"
+        (home / "users.d" / "analyst.xml").write_text(analyst.read_text())
         (home / "config.xml").write_text(
             CONFIG.format(
                 host=LOOPBACK,

@@ -38,7 +38,7 @@ from schemas.records import (
     TimeZoneSet,
 )
 from streams.device.events import CommandAccepted, DeviceEvents
-from tests.e2e.sink_world import energy, millis, registers
+from tests.e2e.sink_world import energy, millis, packed, registers
 
 ZONE = "Europe/Amsterdam"
 AT = millis("2026-11-01T12:00:00")
@@ -196,6 +196,77 @@ def test_the_load_curve_of_a_day_sums_the_meters_once(tables: Tables) -> None:
     assert {(row["meters"], row["import_kw"]) for row in curve} == {(2, Decimal("3"))}
     day = tables.queries.meter_day("EM0001", date(2026, 11, 1), ZONE)
     assert [row["imported_kwh"] for row in day] == [Decimal("0.25")] * 96
+
+
+def test_groups_count_a_meter_while_it_belongs_to_them(tables: Tables) -> None:
+    starts = "2026-10-31T23:00"  # midnight in Amsterdam
+    moved = millis("2026-11-01T11:00:00")  # noon there
+    short = registered("EM0001", 4, ZONE)
+    (event,) = short.events
+    assert isinstance(event, DeviceRegistered)
+    elsewhere = DeviceRegistered(replace(event.registration, labels={"street": "Short Street"}), 7)
+    tables.store(
+        [
+            *(energy(f"EM000{n}", starts, [250 * n * each for each in range(97)], exports=[0] * 97) for n in (1, 2)),
+            *(registered(f"EM000{n}") for n in (1, 2)),
+            DeviceEvents("EM0001", 4, moved, "commands@9", (elsewhere,)),
+        ]
+    )
+    curve = (
+        "SELECT interval_start, meters, import_kw FROM group_load_curve(day = '2026-11-01', zone = 'Europe/Amsterdam',"
+    )
+    lane = tables.ask(f"{curve} name = 'street', value = 'Long Lane')")
+    street = tables.ask(f"{curve} name = 'street', value = 'Short Street')")
+    assert [row[1:] for row in lane] == [(2, Decimal(3))] * 48 + [(1, Decimal(2))] * 48
+    assert [row[1:] for row in street] == [(1, Decimal(1))] * 48
+    groups = "SELECT name, value, toUnixTimestamp64Milli(valid_from) FROM device_groups WHERE device_id = 'EM0001'"
+    assert tables.ask(f"{groups} AND name IN ('street', 'protocol') ORDER BY name, value") == [
+        ("protocol", "SMR 5.0.0", 0),
+        ("protocol", "SMR 5.0.0", moved),
+        ("street", "Long Lane", 0),
+        ("street", "Short Street", moved),
+    ]
+
+
+def test_monthly_totals_by_tariff(tables: Tables) -> None:
+    reads = [
+        replace(
+            energy("EM0001", start, [value], period="MONTHLY"),
+            import_rate1=packed([value * 400]),
+            import_rate2=packed([value * 600]),
+        )
+        for start, value in (("2026-01-31T23:00", 1_000), ("2026-02-28T23:00", 3_000), ("2026-03-31T22:00", 4_000))
+    ]
+    tables.store([*reads, energy("EM0001", "2026-07-31T22:00", [9_000], period="MONTHLY")])
+    columns = "imported_kwh, imported_rate1_kwh, imported_rate2_kwh, quality"
+    assert tables.ask(f"SELECT {columns} FROM monthly_totals ORDER BY month_end") == [
+        (None, None, None, "first"),
+        (Decimal(2), Decimal("0.8"), Decimal("1.2"), "ok"),
+        (Decimal(1), Decimal("0.4"), Decimal("0.6"), "ok"),
+        (None, None, None, "gap"),
+    ]
+    assert tables.ask("SELECT count() FROM daily_totals") == [(0,)]
+
+
+def test_what_is_missing_and_what_is_flagged(tables: Tables) -> None:
+    starts = millis("2026-10-24T22:00:00")  # the local day of 25 hours begins
+    day = [starts + n * 900_000 for n in range(100)]
+    there = [at for n, at in enumerate(day) if n not in {0, 40, 41, 42, 99}]
+    read = replace(
+        energy("EM0001", "2026-10-24T22:00", [1] * len(there), statuses=bytes([8, 2, 10, 0] + [0] * (len(there) - 4))),
+        times=packed(there),
+    )
+    tables.store([read, read, registered("EM0001"), registered("EM0002")])
+    query = "SELECT * FROM missing_intervals(zone = 'Europe/Amsterdam', from_day = '2026-10-25', to_day = '2026-10-25')"
+    found = [(device, at.timestamp() * 1000, end.timestamp() * 1000, n) for device, at, end, n in tables.ask(query)]
+    assert found == [
+        ("EM0001", day[0], day[0], 1),
+        ("EM0001", day[40], day[42], 3),
+        ("EM0001", day[99], day[99], 1),
+        ("EM0002", day[0], day[99], 100),
+    ]
+    flagged = tables.ask("SELECT toUnixTimestamp64Milli(captured_at), status_flags FROM flagged_intervals ORDER BY 1")
+    assert flagged == [(there[1], ["CLOCK_INVALID"]), (there[2], ["CLOCK_INVALID", "DAYLIGHT_SAVING"])]
 
 
 def test_latest_reads_do_not_believe_a_clock_that_runs_ahead(tables: Tables) -> None:

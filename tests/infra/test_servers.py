@@ -80,6 +80,10 @@ def test_clickhouse_writes_for_default_and_only_reads_for_the_analyst(clickhouse
     query = "SELECT%20count()%20FROM%20stack_test.seen"
     with urllib.request.urlopen(f"http://{host}:{http_port}/?user=analyst&query={query}", timeout=10) as answer:
         assert answer.read() == b"2\n"
+    assert analyst.execute("SELECT quota_name, max_queries FROM system.quota_usage") == [("analyst", 10_000)]
+    assert analyst.execute("SELECT getSetting('max_execution_time')") == [(60,)]
+    with pytest.raises(ServerException, match="max_execution_time shouldn't be greater than 600"):
+        analyst.execute("SELECT 1", settings={"max_execution_time": 601})
     writer.execute("DROP DATABASE stack_test")
     for client in (writer, analyst):
         client.disconnect()

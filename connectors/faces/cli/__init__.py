@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "watch": "send:watch",
     "responses": "responses:responses",
     "decode": "decode:decode",
+    "export": "export:export_command",
     "dlq": "dlq:dlq",
     "keys": "keys:keys",
     "verify-state": "verify:verify_state",

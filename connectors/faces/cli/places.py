@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
+from connectors.clickhouse.export import Server
 from connectors.faces.cli.terminal import Failure
 from infra.embedded import folder
 
@@ -55,6 +57,26 @@ class Places:
             raise Failure("no ClickHouse server is known", HINT.format(name="METERLOG_CLICKHOUSE"))
         host, _, port = (named or str((stack or {})["clickhouse"])).partition(":")
         return host, int(port or CLICKHOUSE_PORT)
+
+    @property
+    def clickhouse_http(self) -> Server:
+        """ClickHouse's HTTP interface, with the user METERLOG_CLICKHOUSE_USER, _PASSWORD and _DATABASE name."""
+        named = os.environ.get("METERLOG_CLICKHOUSE_HTTP")
+        stack = None if named else self.stack
+        if not named and stack is None:
+            hint = HINT.format(name="METERLOG_CLICKHOUSE_HTTP, such as http://localhost:8123")
+            raise Failure("no HTTP interface of ClickHouse is known", hint)
+        url = urlsplit(named or str((stack or {})["clickhouse_http"]))
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise Failure(f"METERLOG_CLICKHOUSE_HTTP: {named!r} is no address such as http://localhost:8123")
+        return Server(
+            url.hostname,
+            url.port or (8443 if url.scheme == "https" else 8123),
+            user=os.environ.get("METERLOG_CLICKHOUSE_USER") or "default",
+            password=os.environ.get("METERLOG_CLICKHOUSE_PASSWORD", ""),
+            database=os.environ.get("METERLOG_CLICKHOUSE_DATABASE") or "default",
+            secure=url.scheme == "https",
+        )
 
     @property
     def keys(self) -> Path:
