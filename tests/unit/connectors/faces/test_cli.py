@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from connectors.faces.cli import COMMANDS, cli
 from connectors.faces.cli.plot import columns
 from connectors.faces.cli.send import request_fields
-from operations import catalogue
+from operations import bundled, catalogue
 from schemas import codec
 from schemas.records import JobAttempting
 from schemas.topics import RESPONSES, TOPICS
@@ -210,7 +210,8 @@ def test_json_that_is_none_is_named_with_its_place() -> None:
 def test_the_actions_of_a_bundle_are_listed_by_name() -> None:
     told = run("operations", "Bundle", "--json")
     (field,) = json.loads(told.output)["request"]
-    assert field["type"].startswith("list of {name: {field: value}}; names: ClearAlarmRegister, GetActual")
+    assert "ClearAlarmRegister" in bundled()
+    assert field["type"] == f"list of {{name: {{field: value}}}}; names: {', '.join(bundled())}"
 
 
 def test_a_plot_has_its_axis_and_its_top() -> None:
