@@ -4,6 +4,7 @@ METERLOG_KAFKA           bootstrap servers, host:port[,host:port]
 METERLOG_KAFKA_CONFIG    further librdkafka settings, key=value;key=value (TLS, SASL)
 METERLOG_METRICS_PORT    where /metrics, /livez and /readyz are served; 0: a free port; not set: nowhere
 METERLOG_METRICS_HOST    address they are served on; 127.0.0.1
+METERLOG_STUCK_SECONDS   how long nothing may get on while all servers answer, before a role calls itself stuck; 180
 METERLOG_LOG_LEVEL       debug, info, warning or error; info
 METERLOG_LOG_FORMAT      json, or text for people; json
 """
@@ -15,6 +16,7 @@ from typing import Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("json", "text")
+STUCK_SECONDS: Final = 180.0  # longer than any one answer is waited for
 
 
 class SettingsWrong(ValueError):
@@ -29,6 +31,7 @@ class RoleSettings:
     kafka_config: tuple[tuple[str, str], ...] = ()
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    stuck_seconds: float = STUCK_SECONDS
     log_level: str = "info"
     log_format: str = "json"
 
@@ -44,6 +47,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> RoleSettings:
             else None
         ),
         metrics_host=environment.get("METERLOG_METRICS_HOST") or "127.0.0.1",
+        stuck_seconds=number(environment, "METERLOG_STUCK_SECONDS", STUCK_SECONDS, 1, 86_400),
         log_level=one_of(environment, "METERLOG_LOG_LEVEL", "info", LEVELS),
         log_format=one_of(environment, "METERLOG_LOG_FORMAT", "json", FORMATS),
     )

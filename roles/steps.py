@@ -1,10 +1,11 @@
-"""Steps at which a role can be made to die: a test aid, off unless two environment variables say otherwise.
+"""Steps at which a role can be made to die or to hang: a test aid, off unless two environment variables say otherwise.
 
     METERLOG_CRASH_ALLOWED=yes METERLOG_CRASH_AT='job taken:25' meterlog run dlms-worker
 
-kills that process with SIGKILL when the 25th job has been taken. Roles say where they are by `passing`; off, it costs
-a call and a look at a name, once a batch in the streams and the sink, once a frame in the worker. Never set either
-variable in production: METERLOG_CRASH_AT alone ends the start, so that one that leaks from a test is noticed at once.
+kills that process with SIGKILL when the 25th job has been taken; METERLOG_STALL_AT has the thread that takes it stand
+still there for ever. Roles say where they are by `passing`; off, it costs a call and a look at a name, once a batch in
+the streams and the sink, once a frame in the worker. Never set these variables in production: METERLOG_CRASH_AT or
+METERLOG_STALL_AT alone ends the start, so that one that leaks from a test is noticed at once.
 """
 
 import os
@@ -42,11 +43,12 @@ STEPS: Final[tuple[str, ...]] = get_args(Step)
 _KILL: Final = signal.SIGKILL
 
 
-class _Death:
+class _Fate:
     """Waits for its step to have been passed so many times. Called from any thread."""
 
-    def __init__(self, step: str, times: int) -> None:
+    def __init__(self, step: str, times: int, strike: Callable[[], None]) -> None:
         self._step, self._left = step, times
+        self._strike = strike
         self._lock = threading.Lock()
 
     def passing(self, step: str, times: int, before: Callable[[], object] | None) -> None:
@@ -57,39 +59,47 @@ class _Death:
             if self._left <= 0:
                 if before is not None:
                     before()
-                os.kill(os.getpid(), _KILL)
+                self._strike()
 
 
-_death: _Death | None = None
+def _die() -> None:
+    os.kill(os.getpid(), _KILL)
+
+
+def _hang() -> None:
+    threading.Event().wait()
+
+
+_FATES: Final[Mapping[str, Callable[[], None]]] = {"METERLOG_CRASH_AT": _die, "METERLOG_STALL_AT": _hang}
+_fate: _Fate | None = None
 
 
 def passing(step: Step, times: int = 1, before: Callable[[], object] | None = None) -> None:
     """Say that a step has been passed, `times` times at once. `before`: what makes the step true, called only by a
-    process that dies here (to see off what a client still holds back).
+    process that dies or hangs here (to see off what a client still holds back).
     """
-    if _death is not None:
-        _death.passing(step, times, before)
+    if _fate is not None:
+        _fate.passing(step, times, before)
 
 
 def armed() -> bool:
-    """Whether this process will die at some step: for steps that become true only later."""
-    return _death is not None
+    """Whether this process will die or hang at some step: for steps that become true only later."""
+    return _fate is not None
 
 
 def arm(environment: Mapping[str, str] = os.environ) -> None:
     """What the environment asks, for the rest of this process. Raises SettingsWrong."""
-    global _death
-    _death = None
-    wanted = environment.get("METERLOG_CRASH_AT")
-    if not wanted:
-        return
-    if environment.get("METERLOG_CRASH_ALLOWED") != "yes":
-        raise SettingsWrong(
-            "METERLOG_CRASH_AT: it is for tests, which say METERLOG_CRASH_ALLOWED=yes as well; take it away"
-        )
-    step, _, times = wanted.rpartition(":")
-    if step not in STEPS:
-        raise SettingsWrong(f"METERLOG_CRASH_AT: {step!r} is none of {', '.join(STEPS)}")
-    if not times.isdecimal() or int(times) < 1:
-        raise SettingsWrong(f"METERLOG_CRASH_AT: {times!r} is not how many times the step is passed, 1 or more")
-    _death = _Death(step, int(times))
+    global _fate
+    _fate = None
+    for name, strike in _FATES.items():
+        wanted = environment.get(name)
+        if not wanted:
+            continue
+        if environment.get("METERLOG_CRASH_ALLOWED") != "yes":
+            raise SettingsWrong(f"{name}: it is for tests, which say METERLOG_CRASH_ALLOWED=yes as well; take it away")
+        step, _, times = wanted.rpartition(":")
+        if step not in STEPS:
+            raise SettingsWrong(f"{name}: {step!r} is none of {', '.join(STEPS)}")
+        if not times.isdecimal() or int(times) < 1:
+            raise SettingsWrong(f"{name}: {times!r} is not how many times the step is passed, 1 or more")
+        _fate = _Fate(step, int(times), strike)

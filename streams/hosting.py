@@ -2,9 +2,11 @@
 
 import gc
 import sys
+import time
 from collections.abc import Callable, Mapping
-from typing import NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 
+import structlog
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -13,8 +15,13 @@ from roles import steps
 from roles.logs import start_logs
 from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
+from roles.stuck import Broker, Watch, all_of
 from streams.keeper import Keeper, ShellSettings
 from streams.status import ShellMetrics, ShellStatus
+
+WAIT_SECONDS: Final = 2.0  # between two looks for a broker that is away at the start
+
+_log = structlog.get_logger(__name__)
 
 
 class Keepers(Collector, Protocol):
@@ -23,10 +30,11 @@ class Keepers(Collector, Protocol):
     def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper: ...
 
 
-def partitions_of(settings: RoleSettings, table: str) -> int:
-    """The partition count of the streams' topics. Raises SettingsWrong when there are none, KafkaException without a
-    broker.
-    """
+def partitions_of(settings: RoleSettings, table: str, broker: Broker, status: ShellStatus) -> int:
+    """The partition count of the streams' topics, once the broker answers. Raises SettingsWrong when there are none."""
+    while status.waiting_for_server(broker.away()):
+        _log.warning("waiting", reason=status.waiting_for)
+        time.sleep(WAIT_SECONDS)
     client = AdminClient({**dict(settings.kafka_config), "bootstrap.servers": settings.kafka})
     found = client.list_topics(timeout=30).topics.get(table)
     if found is None or not found.partitions:
@@ -51,21 +59,29 @@ def host(
     make_keepers: Callable[[int], Keepers],
 ) -> NoReturn:
     """Run a role until it is told to stop or a fault ends it; what is made is told the number of partitions. Raises
-    SettingsWrong or KafkaException before that.
+    SettingsWrong before that.
     """
     from streams.shell import run_shell  # Faust is imported when it is needed: its import patches and takes a second
 
     steps.arm()
     start_logs(name, level=role.log_level, form=role.log_format)
     collect_seldom()
-    partitions = partitions_of(role, table)
     registry = CollectorRegistry()
     status = ShellStatus(metrics=ShellMetrics(registry))
+    broker = Broker(role.kafka, dict(role.kafka_config))
+    watch = Watch(status.standstill, broker.away, seconds=role.stuck_seconds)
+    watch.start()
+    if role.metrics_port is not None:
+        Probes(
+            registry,
+            live=all_of(status.alive, watch.check),
+            ready=all_of(watch.check, status.ready),
+            host=role.metrics_host,
+            port=role.metrics_port,
+        ).start()
+    partitions = partitions_of(role, table, broker, status)
     keepers = make_keepers(partitions)
     registry.register(keepers)
-    if role.metrics_port is not None:
-        probes = Probes(registry, live=status.alive, ready=status.ready, host=role.metrics_host, port=role.metrics_port)
-        probes.start()
     run_shell(make_settings(partitions), keepers.make, status)
 
 

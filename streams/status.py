@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from roles.stuck import Standstill
 from streams.readers import Passed
 
 _log = logging.getLogger(__name__)
+
+RECOVERY_SECONDS = 900.0
+"""Joining and loading may take so long before they count as a standstill: many times what a million devices need."""
 
 _TRANSACTION_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -70,10 +74,20 @@ class ShellStatus:
     """Has an assignment (perhaps an empty one), loaded, and takes input."""
     failed: str = ""
     """The fault that is ending the process."""
+    waiting_for: str = ""
+    """The server that is away, before the shell was started."""
     positions: dict[int, dict[str, int]] = field(default_factory=dict)
     """{partition: {inbox topic: offset of the last input done}} of the owned partitions."""
     progressed_at: dict[int, float] = field(default_factory=dict)
     """{partition: time.monotonic() of its last commit, or of its recovery}."""
+    lost_at: float = field(default_factory=time.monotonic)
+    """time.monotonic() since when there is no assignment that was loaded."""
+
+    def waiting_for_server(self, away: str) -> bool:
+        """Note which server is away, before the shell starts; whether there is one."""
+        self.waiting_for = away
+        self.lost_at = time.monotonic()
+        return bool(away)
 
     def recover(self, positions: dict[int, dict[str, int]]) -> None:
         now = time.monotonic()
@@ -84,6 +98,8 @@ class ShellStatus:
 
     def lose(self) -> None:
         """A rebalance has begun: nothing is owned for sure until it has ended."""
+        if self.recovered:
+            self.lost_at = time.monotonic()
         self.recovered = False
 
     def commit(self, partition: int, positions: dict[str, int]) -> None:
@@ -97,6 +113,18 @@ class ShellStatus:
             self.metrics.deleted.labels(topic).inc(last - first + 1)
             _log.error("%s/%d: retention deleted inputs %d to %d before they were read", topic, partition, first, last)
 
+    def standstill(self) -> Standstill | None:
+        """The partition that has committed nothing for longest, though it gets a tick each second; or the recovery."""
+        if not self.recovered:
+            since = self.lost_at + RECOVERY_SECONDS
+            return Standstill(since, f"no assignment was recovered in {RECOVERY_SECONDS:.0f} s before that")
+        oldest = min(self.progressed_at.items(), key=lambda each: each[1], default=None)
+        if oldest is None:
+            return None  # others own all partitions
+        number, since = oldest
+        done = ", ".join(f"{topic} {offset}" for topic, offset in sorted(self.positions.get(number, {}).items()))
+        return Standstill(since, f"partition {number} commits nothing, not even ticks; done is {done or 'nothing'}")
+
     def alive(self) -> tuple[bool, str]:
         """(`/livez` is fine, why not)."""
         return (False, self.failed) if self.failed else (True, "")
@@ -105,6 +133,8 @@ class ShellStatus:
         """(`/readyz` is fine, why not): recovered, and every owned partition commits."""
         if self.failed:
             return False, self.failed
+        if self.waiting_for:
+            return False, self.waiting_for
         if not self.recovered:
             return False, "recovering: waiting for an assignment or loading its partitions"
         now = time.monotonic()

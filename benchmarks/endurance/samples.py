@@ -6,6 +6,7 @@ that everything can be drawn and judged in the same way.
 """
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections import defaultdict
@@ -149,9 +150,8 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            yield path
+    for place, _, names in os.walk(folder):  # passes over folders that are gone meanwhile
+        yield from (Path(place) / name for name in names)
 
 
 def _size(path: Path) -> int:

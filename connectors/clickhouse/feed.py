@@ -38,6 +38,7 @@ class Feed:
 
     def __init__(self, bootstrap: str, topics: Sequence[str], group: str, **settings: Any) -> None:
         self._ends: dict[Partition, int] = {}  # positions behind the last record: transaction markers lie there
+        self._reached: dict[Partition, int] = {}  # everything below was taken; -1: nothing was heard of it yet
         self._held: list[Message] = []
         # Kept here: asking the client is a question to its own thread, and was seen to wait for tens of seconds.
         self._owned: set[Partition] = set()
@@ -69,6 +70,7 @@ class Feed:
         self._ends.clear()
         self.overtaken.forget()
         self._owned = {(each.topic, each.partition) for each in partitions}
+        self._reached = dict.fromkeys(self._owned, -1)
         log.info("partitions assigned", count=len(partitions))
         if self._waiting:
             consumer.assign(partitions)
@@ -76,6 +78,7 @@ class Feed:
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._owned.clear()
+        self._reached = {}
         self._held.clear()  # they come again, to whoever owns them then
         log.info("partitions revoked", count=len(partitions))
 
@@ -99,6 +102,7 @@ class Feed:
                     taken.append(message)
                     self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
                     size += len(message)
+                    self._reach(message)
                 else:
                     self._heard(message, error)
         self.connected = bool(taken) or self.connected or self._answers()
@@ -114,12 +118,22 @@ class Feed:
     def _heard(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             self._ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
+            self._reach(message, 0)
             self.connected = True
         elif error.fatal():
             raise KafkaException(error)
         else:
             self.connected = error.code() not in {KafkaError._ALL_BROKERS_DOWN, KafkaError.UNKNOWN_TOPIC_OR_PART}
             log.warning("kafka", reason=error.str())
+
+    def _reach(self, message: Message, step: int = 1) -> None:
+        place = (message.topic() or "", message.partition() or 0)
+        if place in self._reached:
+            self._reached[place] = (message.offset() or 0) + step
+
+    def reached(self) -> dict[Partition, int]:
+        """Of each partition owned the offset below which everything was taken, -1 when not known. From any thread."""
+        return dict(self._reached)
 
     def _told(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -139,6 +153,7 @@ class Feed:
                 elif message is not None:
                     self._held.append(message)  # fetched before the pause
                     self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
+                    self._reach(message)
         finally:
             self._waiting = False
             self._consumer.resume(self._partitions())

@@ -28,6 +28,7 @@ from roles.logs import start_logs
 from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong, number, one_of, read_settings, text, whole
 from roles.steps import arm
+from roles.stuck import Broker, Standstill, Waiting, Watch, all_of
 from schemas import topics
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 ROLE: Final = "clickhouse-sink"
 CLICKHOUSE_PORT: Final = 9000
 STALLED_SECONDS: Final = 60.0  # longer than a batch takes
-DEAD_SECONDS: Final = 600.0  # the loop hangs: a new process may do better
+TURN_SECONDS: Final = 1.0  # a loop that fetches turns more often
 TOPICS: Final = (
     topics.READS_PROFILES,
     topics.READS_REGISTERS,
@@ -91,10 +92,13 @@ def ready(sink: Sink, now: float) -> tuple[bool, str]:
     return idle < STALLED_SECONDS, f"no batch was finished for {idle:.0f} s"
 
 
-def live(sink: Sink, now: float) -> tuple[bool, str]:
-    """Whether the loop still turns; waiting for a server is life. `now` as in `ready`."""
-    idle = now - sink.turned_at
-    return sink.waiting_for is not None or idle < DEAD_SECONDS, f"the loop has not turned for {idle:.0f} s"
+def standstill(sink: Sink, waiting: Waiting, now: float) -> Standstill | None:
+    """A batch that does not end, or records that are not fetched. `now` as in `ready`."""
+    if sink.waiting_for is not None or not sink.feed.connected:
+        return None
+    if now - sink.turned_at > sink.limits.seconds + TURN_SECONDS:
+        return Standstill(sink.turned_at, "the batch in hand is not finished")
+    return waiting.standstill()
 
 
 def sink_of(settings: Settings) -> Sink:
@@ -125,11 +129,19 @@ def run() -> None:
     for number_ in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number_, lambda *_: sink.stop.set())
     with ExitStack() as ending:
+        broker = Broker(settings.role.kafka, dict(settings.role.kafka_config))
+        waiting = Waiting(broker, sink.feed.reached)
+        watch = Watch(
+            lambda: standstill(sink, waiting, time.monotonic()),
+            lambda: broker.away() or sink.target.away(),
+            seconds=settings.role.stuck_seconds,
+        )
+        ending.enter_context(watch)
         if settings.role.metrics_port is not None:
             probes = Probes(
                 REGISTRY,
-                live=lambda: live(sink, time.monotonic()),
-                ready=lambda: ready(sink, time.monotonic()),
+                live=watch.check,
+                ready=all_of(watch.check, lambda: ready(sink, time.monotonic())),
                 host=settings.role.metrics_host,
                 port=settings.role.metrics_port,
             )

@@ -79,21 +79,21 @@ class Store(Protocol):
 
     def insert(self, table: str, rows: Sequence[Row], token: str) -> None: ...
 
+    def away(self) -> str: ...
+
 
 class Target:
     """ClickHouse, one connection, opened when needed. `connection` goes to the driver (user, password, secure ...)."""
 
     def __init__(self, host: str, port: int, *, database: str = "default", **connection: Any) -> None:
         self._where = f"{host}:{port}"
+        self._connection = {"host": host, "port": port, "database": database, **connection}
         self._client = Client(
-            host,
-            port=port,
-            database=database,
             client_name="meterlog-sink",
             connect_timeout=5,
             send_receive_timeout=120,
             settings=dict(INSERT_SETTINGS),
-            **connection,
+            **self._connection,
         )
 
     def insert(self, table: str, rows: Sequence[Row], token: str) -> None:
@@ -113,6 +113,18 @@ class Target:
             if isinstance(error, (Error, OSError, EOFError)):
                 raise Away(f"ClickHouse at {self._where} is away: {_first_line(error)}") from error
             raise
+
+    def away(self) -> str:
+        """Why the server does not answer a question, on a connection of its own; empty when it does. Any thread."""
+        client = Client(client_name="meterlog-sink", connect_timeout=5, send_receive_timeout=5, **self._connection)
+        try:
+            client.execute("SELECT 1")
+        except (Error, OSError, EOFError) as error:
+            return f"ClickHouse at {self._where} is away: {_first_line(error)}"
+        finally:
+            with contextlib.suppress(Exception):
+                client.disconnect()
+        return ""
 
     def close(self) -> None:
         """Drop the connection; the next insert opens another."""

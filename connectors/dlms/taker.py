@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from roles.steps import passing
+from roles.stuck import Standstill
 from schemas.records import Job
 
 BATCH: Final = 500
@@ -32,6 +33,7 @@ that long: rebalances wait for it, the group does not."""
 FULL_POLL_SECONDS: Final = 0.005
 LOOK_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 10.0
+TURN_SECONDS: Final = 5.0  # a loop that polls turns more often
 PATIENCE: Final = 60.0
 """Seconds without a turn of the loop, or with records that wait and are not taken, until the taker counts as stuck."""
 
@@ -127,6 +129,13 @@ class Taker:
         now, behind = time.monotonic(), self._behind_since
         stuck = bool(behind) and now - behind > PATIENCE
         return self._assigned and self.failure is None and now - self._turned < PATIENCE and not stuck
+
+    def standstill(self) -> Standstill | None:
+        """A loop that does not turn, or jobs that wait though sessions are free."""
+        now, turned, behind = time.monotonic(), self._turned, self._behind_since
+        if now - turned > TURN_SECONDS:
+            return Standstill(turned, "the taking of jobs hangs")
+        return Standstill(behind, "jobs wait in Kafka, sessions are free, and none is taken") if behind else None
 
     def start(self) -> None:
         self._thread.start()

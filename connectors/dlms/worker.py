@@ -31,11 +31,13 @@ from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
 from roles.settings import read_settings as read_role_settings
 from roles.steps import arm, passing
+from roles.stuck import Broker, Standstill, Watch, all_of
 from schemas import codec
 from schemas.records import Job
 from schemas.topics import JOBS
 
 _SET_ASIDE_SECONDS: Final = 30.0
+_BEAT_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +64,8 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._conversations: set[asyncio.Task[Carried]] = set()
         self._stopping = asyncio.Event()
+        self._beaten = time.monotonic()
+        self._beat()
         self._taker = Taker(
             {**settings.kafka, "group.id": settings.group, "client.id": settings.name},
             self._teller.topic(JOBS),
@@ -84,6 +88,16 @@ class Worker:
         if not self._taker.ready:
             return "not a member of the consumer group"
         return "results wait for the broker" if self._outbox.stuck else ""
+
+    def standstill(self) -> Standstill | None:
+        """What does not get on: the loop of all sessions, or the taking of jobs. From any thread."""
+        if time.monotonic() - self._beaten > 5 * _BEAT_SECONDS:
+            return Standstill(self._beaten, "the loop of all sessions hangs")
+        return self._taker.standstill()
+
+    def _beat(self) -> None:
+        self._beaten = time.monotonic()
+        self._loop.call_later(_BEAT_SECONDS, self._beat)
 
     def stop(self) -> None:
         """Take nothing more, let sessions end, then make `run` return."""
@@ -163,11 +177,13 @@ async def serve(role: RoleSettings, settings: WorkerSettings, keys: Keys) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     with ExitStack() as stack:
+        watch = Watch(worker.standstill, Broker(role.kafka, dict(role.kafka_config)).away, seconds=role.stuck_seconds)
+        stack.enter_context(watch)
         if role.metrics_port is not None:
             probes = Probes(
                 metrics.registry,
-                live=lambda: (worker.failure is None, str(worker.failure)),
-                ready=lambda: (not worker.unready, worker.unready),
+                live=all_of(lambda: (worker.failure is None, str(worker.failure)), watch.check),
+                ready=all_of(watch.check, lambda: (not worker.unready, worker.unready)),
                 host=role.metrics_host,
                 port=role.metrics_port,
             )

@@ -12,6 +12,8 @@ from infra.embedded.part import Part
 from infra.embedded.ports import LOOPBACK, claim
 from infra.embedded.roles import Role, Task
 
+LIVE_SECONDS = 5.0
+
 
 class Process(Part):
     """A role, once its surroundings (`environment`, `logs`, `port` for its probes) are known."""
@@ -37,6 +39,20 @@ class Process(Part):
             grace=self.role.grace,
         )
         self._child.start()
+
+    def unlive(self) -> str:
+        """Why `/livez` does not say that it is well: the role's own words, or that it does not answer in time. Empty
+        when it does, or has no probe. Takes five seconds at most.
+        """
+        if not self.role.probe:
+            return ""
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/livez", timeout=LIVE_SECONDS):
+                return ""
+        except urllib.error.HTTPError as error:
+            return error.read(500).decode(errors="replace").strip()
+        except OSError:
+            return f"its /livez does not answer within {LIVE_SECONDS:.0f} s"
 
     def ready(self) -> bool:
         """Whether `/readyz` says so; without a probe, whether it runs."""

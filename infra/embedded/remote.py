@@ -83,4 +83,4 @@ def _state(state: str, port: int | None) -> str:
     except urllib.error.HTTPError as error:
         return f"not ready: {error.read(200).decode(errors='replace').strip()}"
     except OSError:
-        return "not ready"
+        return "not ready: does not answer"

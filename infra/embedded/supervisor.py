@@ -4,8 +4,9 @@
         stack.wait()
 
 Kafka and ClickHouse come first, then the tasks (topics, tables), then the roles. A thread watches from then on: what
-dies is started again after a pause that doubles, and `announce` hears of it. Children are behind a leash each
-(`leash.py`): even `kill -9` of this process ends them all.
+dies is started again after a pause that doubles, and `announce` hears of it. Another asks each role's `/livez`: one
+that is stuck, or answers nothing, is killed after a while (`liveness.py`), and so started again. Children are behind a
+leash each (`leash.py`): even `kill -9` of this process ends them all.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from infra.embedded import folder
 from infra.embedded.clickhouse import ClickHouse
 from infra.embedded.errors import RoleFailed, StackError
 from infra.embedded.kafka import Kafka
+from infra.embedded.liveness import UNLIVE_SECONDS, Liveness
 from infra.embedded.part import Part
 from infra.embedded.process import Process, run_task
 from infra.embedded.roles import ROLES, TASKS, Role, Task
@@ -34,6 +36,7 @@ TRIES_AT_START = 3  # deaths before the first readiness that end the whole start
 READY_SECONDS = 90.0
 WATCH_SECONDS = 0.2
 ROOM_SECONDS = 10.0
+PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class _Watched:
     deaths: int = 0  # in a row, without a healthy minute between them
     restarts: int = 0
     again_at: float | None = None  # monotonic time of the next start, while it is down
+    liveness: Liveness = field(default_factory=lambda: Liveness(READY_SECONDS))
 
 
 class Stack:
@@ -73,6 +77,7 @@ class Stack:
         announce: Callable[[str], None] = print,
         *,
         tasks: Sequence[Task] = TASKS,
+        unlive_seconds: float = UNLIVE_SECONDS,
     ) -> None:
         self.data = data.resolve()
         self.logs = self.data / "logs"
@@ -83,12 +88,14 @@ class Stack:
         self._ports = ports
         self._roles = roles
         self._tasks = tasks
+        self._unlive_seconds = unlive_seconds
         self._announce = announce
         self._watched: list[_Watched] = []
         self._lock: IO[str] | None = None
         self._change = threading.RLock()  # held while parts are started, restarted or stopped
         self._ending = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._prober: threading.Thread | None = None
         self._since = ""
 
     @property
@@ -176,7 +183,7 @@ class Stack:
 
     def _bring_up(self, parts: Sequence[Part]) -> None:
         """Start these parts at once and wait for all; the watcher already restarts what dies meanwhile."""
-        group = [_Watched(part) for part in parts]
+        group = [_Watched(part, liveness=Liveness(READY_SECONDS, self._unlive_seconds)) for part in parts]
         for watched in group:
             with self._change:
                 self._watched.append(watched)
@@ -186,6 +193,8 @@ class Stack:
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="stack-watcher", daemon=True)
             self._watcher.start()
+            self._prober = threading.Thread(target=self._probe, name="stack-prober", daemon=True)
+            self._prober.start()
         self._until_ready(group)
 
     def _until_ready(self, group: list[_Watched]) -> None:
@@ -201,6 +210,8 @@ class Stack:
                     continue
                 raise RoleFailed(f"{one.part.name} {how} ({one.part.cause()}):\n{one.part.log_end()}")
             time.sleep(0.1)
+        for one in group:
+            one.liveness.told(time.monotonic(), one.started, "")
 
     def _watch(self) -> None:
         room_at = 0.0
@@ -236,6 +247,27 @@ class Stack:
             watched.restarts += 1
             self._announce(f"{watched.part.name} was started again")
             self._save()
+
+    def _probe(self) -> None:
+        """Ask every role whether it lives, one after the other; the watcher must not wait for their answers."""
+        while not self._ending.wait(PROBE_SECONDS):
+            for watched in list(self._watched):
+                part = watched.part
+                if isinstance(part, Process) and watched.again_at is None:
+                    began, why = watched.started, part.unlive()
+                    with self._change:
+                        if not self._ending.is_set() and watched.again_at is None and watched.started == began:
+                            self._judge(watched, why)
+
+    def _judge(self, watched: _Watched, why: str) -> None:
+        """End a role that has not been live for too long. KILL: one that hangs or is stopped hears nothing else, and
+        every role is made to be killed at any moment.
+        """
+        patience = watched.liveness.told(time.monotonic(), watched.started, why)
+        if patience is not None:
+            often = f" for the {ordinal}. time" if (ordinal := watched.liveness.ended) > 1 else ""
+            self._announce(f"{watched.part.name} has not been live for {patience:g} s and is killed{often}: {why}")
+            watched.part.kill()
 
     def _postpone(self, watched: _Watched, why: str) -> None:
         pause = min(FIRST_PAUSE * 2 ** (watched.deaths - 1), LONGEST_PAUSE)

@@ -124,11 +124,15 @@ class Load:
 
     def register(self) -> None:
         """Every meter of the shipment, and wait for it."""
+        self.ask_to_register()
+        self.settle(300)
+
+    def ask_to_register(self) -> None:
+        """Every meter of the shipment."""
         pem = (self.world.folder / "keys" / PUBLIC_FILE).read_bytes()
         lines = [*read(self.world.shipment, seal_plain=lambda secret: seal_for_platform(pem, secret))]
         good = [line for line in lines if isinstance(line, GoodLine)]
         self._send([Command(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
-        self.settle(300)
 
     def wave(self, commands: int) -> set[str]:
         """Send what `compose` gives; the ids of what is new in it."""

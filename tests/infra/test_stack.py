@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -99,6 +100,32 @@ def test_the_stack_restarts_what_dies_keeps_its_data_and_stops(tmp_path: Path) -
 
     with Stack(tmp_path, roles=[], tasks=[], announce=said.append) as stack:
         assert read(stack) == (b"record", [(42,)])
+
+
+def test_a_role_that_is_stuck_or_stands_still_is_started_again(tmp_path: Path) -> None:
+    """One says that it is stuck, one is stopped and answers nothing, and one only waits: that one is let be."""
+    names = ("stuck", "stopped", "waiting")
+    roles = [Role(name, (*TOY.argv, name)) for name in names]
+    said: list[str] = []
+    with Stack(tmp_path, roles=roles, tasks=[], announce=said.append, unlive_seconds=1.0):
+
+        def parts() -> dict[str, remote.PartStatus]:
+            found = remote.status(tmp_path)
+            assert found is not None
+            return {part.name: part for part in found.parts if part.name in names}
+
+        first = parts()
+        (tmp_path / "waiting").touch()
+        (tmp_path / "stuck").touch()
+        os.kill(first["stopped"].pid, signal.SIGSTOP)
+        assert until(lambda: parts()["stuck"].restarts > 0 and parts()["stopped"].restarts > 0, 60), said
+        (tmp_path / "stuck").unlink()
+        assert until(lambda: parts()["stuck"].state == parts()["stopped"].state == "ready", 60), said
+        assert parts()["waiting"] == replace(first["waiting"], state="not ready: waiting for Godot")
+        assert not psutil.pid_exists(first["stopped"].pid)
+    assert "stuck has not been live for 1 s and is killed: stuck: the toy says so" in said
+    assert "stopped has not been live for 1 s and is killed: its /livez does not answer within 5 s" in said
+    assert not [line for line in said if line.startswith("waiting")]
 
 
 def supervisor(data: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process]]:
