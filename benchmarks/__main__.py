@@ -57,6 +57,7 @@ BENCHMARKS: Final = (
     Benchmark("streams", ("--commands", "20000", "--rounds", "3"), ("--commands", "10000", "--rounds", "1"), 420),
     Benchmark("overhead", ("--commands", "200"), ("--commands", "60"), 300),
     Benchmark("simulator", ("--meters", "1000"), ("--meters", "1000"), 300),
+    Benchmark("queries", (), ("--meters", "1000", "--rounds", "3"), 300),
     Benchmark("recovery", (), ("--devices", "10000", "100000"), 420),
 )
 
