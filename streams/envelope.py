@@ -9,9 +9,13 @@ from functools import lru_cache
 from typing import Final
 
 from schemas import headers, topics
+from schemas.dead_letter import letter
 from streams.keeper import Headers, Outgoing, Received
 
 NO_PARTITION: Final = -1  # librdkafka's: the partitioner chooses, as `dead-letters` has its own number of partitions
+_LONGEST_TRACE: Final = 256  # version 00 of W3C Trace Context has 55 bytes
+_LONGEST_KEY: Final = 256  # bytes; a device identification has 40 at most
+_MOST_HEADERS: Final = 64 * 1024  # bytes of their values; ours have a few hundred
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Pair = tuple[str, bytes]
@@ -39,16 +43,26 @@ def complete(head: tuple[Pair, ...], at: int, traceparent: bytes | None) -> Head
     return (*head, ("ce_time", _moment(at)), ("traceparent", traceparent))
 
 
+def unbearable(received: Received) -> str:
+    """Why a record is not even looked at: what follows from it repeats its key, and what is forwarded its headers."""
+    if len(received.key) > _LONGEST_KEY:
+        return f"a key of {len(received.key)} bytes is no identification"
+    if (size := sum([len(value) for _, value in received.headers])) > _MOST_HEADERS:
+        return f"headers of {size} bytes are more than {_MOST_HEADERS}"
+    return ""
+
+
 def traceparent_of(received: Received) -> bytes | None:
+    """As it came, unless it is longer than any: it goes along with every record that follows."""
     for name, value in received.headers:
         if name == "traceparent":
-            return value
+            return value if len(value) <= _LONGEST_TRACE else None
     return None
 
 
 def dead_letter(received: Received, reason: str, role: str) -> Outgoing:
     """The original bytes, and why nobody could be told."""
-    letter = headers.DeadLetter(
+    about = headers.DeadLetter(
         reason=reason,
         topic=received.topic,
         partition=received.partition,
@@ -56,8 +70,8 @@ def dead_letter(received: Received, reason: str, role: str) -> Outgoing:
         at=max(received.timestamp, 0),
         role=role,
     )
-    pairs = tuple(headers.write_dead_letter(received.headers, letter))
-    return Outgoing(topics.DEAD_LETTERS.name, received.key, received.value, pairs, NO_PARTITION)
+    sent = letter(received.key, received.value, received.headers, about)
+    return Outgoing(topics.DEAD_LETTERS.name, sent.key or b"", sent.value, tuple(sent.headers), NO_PARTITION)
 
 
 @lru_cache(maxsize=4_096)

@@ -6,11 +6,13 @@ imports it, the core implements it, neither knows the other.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas._quick import quick
 
 Headers = tuple[tuple[str, bytes], ...]
+
+NEVER: Final = 1 << 62  # ms since the epoch: no time is waited for
 
 
 @quick
@@ -54,6 +56,10 @@ class Keeper(Protocol):
     def receive(self, received: Received) -> None:
         """Decide, evolve, collect. Pure; never raises for anything that can arrive: what raises ends the process."""
 
+    @property
+    def wake(self) -> int:
+        """From when on the time is news, in ms since the epoch: a tick is sent then, before its interval is over."""
+
     def settle(self) -> tuple[list[Outgoing], dict[bytes, bytes | None]]:
         """Dispatch at the end of a batch; return all records and all changed values (None removes the key)."""
 
@@ -86,6 +92,8 @@ class ShellSettings:
     make_tick: MakeTick
     partitions: int
     tick_interval: float = 1.0
+    tick_soonest: float = 0.1
+    """After the one before, for a keeper that waits for a time that has come."""
     session_timeout: float = 10.0
     batch_size: int = 2_000
     batch_within: float = 0.01

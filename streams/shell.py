@@ -67,6 +67,7 @@ class Shell:
         self._guards = [Guard(settings) for _ in range(_GUARDS)]
         self._ticks = Ticks(settings)
         self._seeks_to_positions = False
+        self._told: dict[int, int] = {}  # {partition: when it was last told the time, ms since the epoch}
         self.app = self._make_app()
 
     def _make_app(self) -> faust.App:
@@ -115,7 +116,7 @@ class Shell:
         )
         table.on_recover(self._on_recover)
         app.agent(app.topic(*settings.inbox, **raw), name="shell")(self._run)
-        app.timer(settings.tick_interval)(self._tick)
+        app.task(self._keep_time)
         app.on_partitions_revoked.connect(self._on_revoked)
         return app
 
@@ -252,13 +253,30 @@ class Shell:
 
     # --- time
 
+    async def _keep_time(self) -> None:
+        """Not Faust's timer, which complains of every delay."""
+        while not self.app.should_stop:
+            await asyncio.sleep(self.settings.tick_soonest)
+            await self._tick()
+
     async def _tick(self) -> None:
-        """Send each owned partition the time. A late or doubled tick of a former owner does no harm."""
+        """Send the time to owned partitions that have not heard it for the interval, or wait for one that came since.
+        A late or doubled tick of a former owner does no harm.
+        """
         if not self.status.recovered or self.app.rebalancing or self.app.should_stop:
             return
-        positions = {partition.number: dict(partition.positions) for partition in self._partitions.owned()}
+        now = time.time_ns() // 1_000_000
+        interval = int(1_000 * (self.settings.tick_interval - self.settings.tick_soonest / 2))
+        positions = {}
+        for partition in self._partitions.owned():
+            told, keeper = self._told.get(partition.number, 0), partition.keeper
+            if now - told >= interval or now < told or (keeper is not None and told < keeper.wake <= now):
+                positions[partition.number] = dict(partition.positions)
+        if not positions:
+            return
         try:
             await asyncio.get_running_loop().run_in_executor(self._partitions.threads, self._ticks.send, positions)
+            self._told.update(dict.fromkeys(positions, now))
             self._metrics.ticks.inc(len(positions))
         except (KafkaException, TimeoutError, BufferError) as error:  # the next one comes soon, and says the same
             _log.warning("no ticks this time: %s", error)

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import KafkaException, Producer
 
 from roles.steps import passing
+from schemas.topics import DEAD_LETTERS
 from streams.keeper import Outgoing, ShellSettings
 from streams.positions import encode, is_reserved, position_key
 
 _QUEUED_RECORDS = 2_000_000  # a batch is bounded by the shell, so librdkafka's own bound must never be met first
 _QUEUED_KILOBYTES = 1_048_576
+_RECORD_BYTES = DEAD_LETTERS.max_bytes  # the most that any topic takes of us; librdkafka's own is less than they take
 
 
 class Transactions:
@@ -32,6 +34,7 @@ class Transactions:
                 "transactional.id": settings.transactional_id(partition),
                 "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
                 "linger.ms": 2,
+                "message.max.bytes": _RECORD_BYTES,
                 "compression.type": settings.compression,
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": _QUEUED_RECORDS,

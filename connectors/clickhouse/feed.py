@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.clickhouse import overtaken
 from connectors.clickhouse.batch import Batch, Partition
 from schemas import headers
+from schemas.dead_letter import letter
 from schemas.topics import DEAD_LETTERS
 
 log = structlog.get_logger()
@@ -25,8 +26,6 @@ FLUSH_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 5.0
 ROLE: Final = "clickhouse-sink"
-CUT: Final = "dead-letter-cut"  # header: how many bytes the record had, when not all of them fit
-ROOM: Final = 64 * 1024  # for key and headers of a dead letter
 
 
 class Undelivered(Exception):
@@ -213,7 +212,6 @@ class DeadLetters:
 
     def __init__(self, bootstrap: str, *, topic: str = DEAD_LETTERS.name, **settings: Any) -> None:
         self._topic = topic
-        self._room = DEAD_LETTERS.max_bytes - ROOM
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -238,7 +236,7 @@ class DeadLetters:
 
         for number, reason in sorted(batch.aside.items()):
             record: Any = batch.records[number]
-            letter = headers.DeadLetter(
+            about = headers.DeadLetter(
                 reason=reason,
                 topic=record.topic(),
                 partition=record.partition(),
@@ -246,12 +244,9 @@ class DeadLetters:
                 at=at,
                 role=ROLE,
             )
-            told: list[tuple[str, str | bytes | None]] = [*headers.write_dead_letter(record.headers(), letter)]
-            value: bytes = record.value() or b""
-            if len(value) > self._room:
-                told.append((CUT, str(len(value)).encode()))
-                value = value[: self._room]
-            self._producer.produce(self._topic, value, record.key(), headers=told, on_delivery=delivered)
+            key, value, told, _ = letter(record.key(), record.value(), record.headers(), about)
+            raw: Any = told
+            self._producer.produce(self._topic, value, key, headers=raw, on_delivery=delivered)
             self._producer.poll(0)
         if self._producer.flush(FLUSH_SECONDS) or failed:
             raise Undelivered(failed[0] if failed else f"no answer within {FLUSH_SECONDS:.0f} s")

@@ -35,6 +35,7 @@ LOOK_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 10.0
 TURN_SECONDS: Final = 5.0  # a loop that polls turns more often
 PATIENCE: Final = 60.0
+ASIDE_SECONDS: Final = 30.0  # for a record that is no job to be with the dead letters
 """Seconds without a turn of the loop, or with records that wait and are not taken, until the taker counts as stuck."""
 
 _log = structlog.get_logger(__name__)
@@ -87,12 +88,12 @@ class Taker:
         *,
         loop: asyncio.AbstractEventLoop,
         free: Callable[[], int],
-        read: Callable[[Message], Job | None],
+        read: Callable[[Message], Job | Future[None]],
         take: Callable[[list[Taken]], None],
     ) -> None:
-        """`free`: jobs that may be taken now. `read`, in the taker's thread before the commit: the job of a record, or
-        None when it is none and was set aside; TimeoutError when that cannot be done now. `take`, on the loop: jobs
-        that are this process's, for good.
+        """`free`: jobs that may be taken now. `read`, in the taker's thread before the commit: the job of a record, or,
+        when it is none, what is done when it is set aside: that is waited for once a batch, or bad records would hold
+        up good ones. `take`, on the loop: jobs that are this process's, for good.
         """
         self._settings = {
             "enable.auto.commit": False,
@@ -190,7 +191,10 @@ class Taker:
         first, offsets = self._places()
         messages, self._batch = self._batch, []
         try:
-            jobs = [(message.partition(), self._read(message)) for message in messages]
+            found = [(message.partition(), self._read(message)) for message in messages]
+            for _, one in found:
+                if isinstance(one, Future):
+                    one.result(ASIDE_SECONDS)
             refusal = _commit(consumer, offsets)
         except TimeoutError:
             refusal = "a record that is no job cannot be set aside"
@@ -200,7 +204,7 @@ class Taker:
             self._go_back(consumer, first)
             return
         passing("offset committed", len(messages))
-        batch = [Taken(partition, job) for partition, job in jobs if partition is not None and job is not None]
+        batch = [Taken(place, one) for place, one in found if place is not None and isinstance(one, Job)]
         self.taken += len(batch)
         self._loop.call_soon_threadsafe(self._take, batch)
 

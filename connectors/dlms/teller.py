@@ -17,6 +17,7 @@ from connectors.dlms.worker_settings import ROLE, WorkerMetrics
 from operations._errors import OperationError
 from roles.steps import passing
 from schemas import codec, headers
+from schemas.dead_letter import letter
 from schemas.records import (
     CommandEnded,
     Ended,
@@ -65,7 +66,7 @@ class Teller:
     async def set_aside(self, message: Message, reason: str) -> None:
         """The record as it came, on the dead letters."""
         _log.warning("dead_letter", partition=message.partition(), offset=message.offset(), reason=reason)
-        letter = headers.DeadLetter(
+        about = headers.DeadLetter(
             reason=reason,
             topic=message.topic() or "",
             partition=message.partition() or 0,
@@ -73,12 +74,12 @@ class Teller:
             at=_now(),
             role=ROLE,
         )
-        key: Any = message.key()
-        value: Any = message.value()
+        raw_key: Any = message.key()
+        raw_value: Any = message.value()
         raw: Any = message.headers()
-        told = headers.write_dead_letter(raw, letter)
+        key, value, told, _ = letter(raw_key, raw_value, raw, about)
         self._metrics.dead_letters.inc()
-        await self._outbox.deliver(self.topic(DEAD_LETTERS), key or b"", value or b"", headers=told)
+        await self._outbox.deliver(self.topic(DEAD_LETTERS), key or b"", value, headers=told)
 
     async def tell(self, carried: Carried, partition: int) -> None:
         """What a job came to: its reads, its large results, and last its end, to the job's partition."""

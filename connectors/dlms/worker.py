@@ -8,7 +8,7 @@ import asyncio
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Final
@@ -36,7 +36,7 @@ from schemas import codec
 from schemas.records import Job
 from schemas.topics import JOBS
 
-_SET_ASIDE_SECONDS: Final = 30.0
+_TELL_SECONDS: Final = 30.0
 _BEAT_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -119,13 +119,13 @@ class Worker:
             conversation.cancel()
         if self._jobs:
             await asyncio.wait(self._jobs)
-        await self._outbox.close(_SET_ASIDE_SECONDS)
+        await self._outbox.close(_TELL_SECONDS)
         self._pool.shutdown()
         if self._taker.failure is not None:
             raise self._taker.failure
 
-    def _read(self, message: Message) -> Job | None:
-        """In the taker's thread: the job of a record; what is none goes to the dead letters before it is committed."""
+    def _read(self, message: Message) -> Job | Future[None]:
+        """In the taker's thread: the job of a record, or the setting aside of one that is none."""
         value: Any = message.value()
         try:
             job = codec.decode(value or b"")
@@ -134,9 +134,7 @@ class Worker:
             reason = f"{type(job).__name__} is no Job"
         except codec.Unreadable as unreadable:
             reason = unreadable.reason
-        sent = asyncio.run_coroutine_threadsafe(self._teller.set_aside(message, reason), self._loop)
-        sent.result(_SET_ASIDE_SECONDS)
-        return None
+        return asyncio.run_coroutine_threadsafe(self._teller.set_aside(message, reason), self._loop)
 
     def _take(self, batch: list[Taken]) -> None:
         passing("job taken", len(batch))

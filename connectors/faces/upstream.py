@@ -151,11 +151,10 @@ class Upstream:
         quiet_at = time.monotonic() + timeout
         while time.monotonic() < quiet_at:
             for message in self._arrived():
-                value = _value(message)
-                if value is not None:
+                response = _response(_value(message))
+                if response is not None:
                     quiet_at = time.monotonic() + timeout
-                    header, result = codec.decode_response(value)
-                    yield Response(header, result)
+                    yield response
 
     def await_response(self, correlation_id: str, timeout: float) -> Response:
         """The outcome of one command.
@@ -166,10 +165,9 @@ class Upstream:
         while time.monotonic() < end:
             for message in self._arrived():
                 value = _value(message)
-                if value is None or not _is_for(message, correlation_id):
-                    continue
-                header, result = codec.decode_response(value)
-                return Response(header, result)
+                response = _response(value) if _is_for(message, correlation_id) else None
+                if response is not None:
+                    return response
         raise TimeoutError(f"no response to {correlation_id} within {timeout:.0f} s; it may still come")
 
     def _arrived(self) -> list[Message]:
@@ -193,6 +191,14 @@ def _value(message: Message) -> bytes | None:
         raise KafkaException(error)
     value = message.value()
     return value if isinstance(value, bytes) else None
+
+
+def _response(value: bytes | None) -> Response | None:
+    """None when there is none, or nobody can read it: the sink sets such a record aside."""
+    try:
+        return Response(*codec.decode_response(value)) if value is not None else None
+    except codec.Unreadable:
+        return None
 
 
 def _is_for(message: Message, correlation_id: str) -> bool:

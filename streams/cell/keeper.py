@@ -26,7 +26,7 @@ from streams.cell.limits import CellLimits
 from streams.cell.react import react
 from streams.cell.state import Cell, decode_cell, encode_cell, is_busy
 from streams.cell.wire import ROLE, read_request, read_tick, told
-from streams.keeper import Outgoing, Received
+from streams.keeper import NEVER, Outgoing, Received
 
 
 @dataclass(slots=True)
@@ -98,9 +98,17 @@ class Partition:
             found = decode_cell(value) if value is not None else Cell(cell_id=key.decode())
         return found
 
+    @property
+    def wake(self) -> int:
+        """Permits are given ahead of their times, at each tick."""
+        return NEVER
+
     def receive(self, received: Received) -> None:
         """Decide what one record of the inbox asks for."""
-        if received.topic == PERMIT_REQUESTS.name:
+        unfit = envelope.unbearable(received)
+        if unfit:
+            self._set_aside(received, unfit)
+        elif received.topic == PERMIT_REQUESTS.name:
             request = read_request(received)
             belongs = self._partition_of(received.key)
             if isinstance(request, str):

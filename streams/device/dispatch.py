@@ -82,6 +82,8 @@ class Index:
         if flying:
             self.flying += 1
             self.silent_flying += silent
+        # Before any heap is compacted: what is not among the entries is taken for stale, and would be forgotten.
+        self._entries[key] = _Entry(self._stamp, flying, silent)
         best, wake = (None, _wake_flying(device, self._limits)) if out else _rank(device, now, self._limits)
         if best is not None and _delegates(device, now):
             self._delegating[key] = None
@@ -94,7 +96,14 @@ class Index:
             if len(self._timed) > 2 * len(self._entries) + _SLACK:
                 self._timed = [entry for entry in self._timed if self._current(entry[1], entry[2])]
                 heapify(self._timed)
-        self._entries[key] = _Entry(self._stamp, flying, silent)
+
+    @property
+    def wake(self) -> int:
+        """When the first of them is due; NEVER when nobody waits for a time."""
+        timed = self._timed
+        while timed and not self._current(timed[0][1], timed[0][2]):
+            heappop(timed)
+        return timed[0][0] if timed else NEVER
 
     def due(self, now: int) -> list[bytes]:
         """Devices whose time came: a back-off or a lease ran out, a command expired or rose a step. Each must be

@@ -127,12 +127,22 @@ class Partition:
             found = self._devices[key] = decode_device(value)
         return found
 
+    @property
+    def wake(self) -> int:
+        """When the first of its devices is to be looked at without any message."""
+        return self.index.wake
+
     # --- receiving
 
     def receive(self, received: Received) -> None:
         """Decide what one record of the inbox asks for."""
         topic = received.topic
-        if topic == COMMANDS.name:
+        unfit = envelope.unbearable(received)
+        if unfit:
+            if topic in self._ends:
+                self._answered(received)
+            self._set_aside(received, unfit)
+        elif topic == COMMANDS.name:
             self._receive_command(received)
         elif topic == JOB_RESULTS.name:
             self._receive_result(received)
@@ -150,7 +160,7 @@ class Partition:
     def _receive_command(self, received: Received) -> None:
         if received.key and received.key not in self._values:  # a device that is known is in its partition
             belongs = self._partition_of(received.key)
-            if belongs != self.partition:
+            if belongs != self.partition and len(received.value) <= self._limits.record_bytes:
                 if not outbox.was_forwarded(received):
                     self.counts.forwarded += 1
                     self._out.append(outbox.forwarded(received, belongs))

@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,7 +179,8 @@ def test_ticks_carry_time_and_ends_to_every_partition(one: One) -> None:
     one.start()
     one.answers.wait(50, 60)
     ticks: dict[int, list[dict[str, object]]] = {}
-    while len(ticks) < 4 or min(len(each) for each in ticks.values()) < 2:
+    decided = {one.topics.messages: 0}  # everything, though markers lie at the end
+    while len(ticks) < 4 or any(len(each) < 2 or each[-1]["ends"] != decided for each in ticks.values()):
         one.answers.take(0.5)
         ticks = {}
         for message in harness.read(one.kafka, one.topics.ticks):
@@ -187,8 +189,21 @@ def test_ticks_carry_time_and_ends_to_every_partition(one: One) -> None:
     for partition, found in ticks.items():
         assert all(tick["partition"] == partition for tick in found)
         assert len({str(tick["seed"]) for tick in found}) == len(found)
-        assert found[-1]["ends"] == {one.topics.messages: 0}, "all decided, though markers lie at the end"
     assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
+
+
+def test_a_keeper_that_waits_for_a_time_is_told_before_the_interval_is_over(one: One) -> None:
+    def ticks() -> list[int]:
+        found = Counter(harness.partition_of(message) for message in harness.read(one.kafka, one.topics.ticks))
+        return sorted(found.values())
+
+    one.start(interval=3_600)
+    while ticks() != [1, 1, 1, 1]:
+        one.answers.take(0.5)
+    harness.send(one.kafka, one.topics.commands, [("k-1", "wake")])
+    one.answers.wait(1, 60)
+    assert one.stop() == [0]
+    assert ticks() == [1, 1, 1, 2]
 
 
 def test_topics_are_checked_before_the_start(kafka: str) -> None:

@@ -4,7 +4,8 @@ A command appends to its key's chain. Four of five are answered at once; every f
 instead, through the inbox topic `messages`, and is answered when that arrives. The other key lives in the same
 partition or, every second time, in the next one: so an inbox holds transactions of its own owner and of another's.
 The log says version, previous hash and input, so lost, doubled, reordered and conflicting
-inputs all show, each in its own way.
+inputs all show, each in its own way. A command `wake` waits for a time instead: half a second after it was appended,
+its partition answers `woken` to the tick that says so.
 
 Run as a module it is a worker process: `python -m tests.shell.toy '{"stem": ..., "bootstrap": ...}'`.
 """
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 from prometheus_client import generate_latest
 
-from streams.keeper import Outgoing, Received, ShellSettings
+from streams.keeper import NEVER, Outgoing, Received, ShellSettings
 from streams.shell import run_shell
 from streams.status import ShellStatus
 
@@ -86,11 +87,18 @@ class ToyKeeper:
         self._states: dict[bytes, tuple[int, str]] = {}
         self._changed: set[bytes] = set()
         self._outgoing: list[Outgoing] = []
+        self.wake = NEVER
 
     def receive(self, received: Received) -> None:
         topics = self._topics
         identity = received.value.decode(errors="replace")
         if received.topic == topics.ticks:
+            if json.loads(identity)["now"] >= self.wake:
+                self.wake = NEVER
+                self._outgoing.append(Outgoing(topics.answers, b"woken", b"woken"))
+            return
+        if identity == "wake":
+            self.wake = received.timestamp + 500
             return
         if received.value == b"raise":
             raise RuntimeError("asked to raise")
@@ -132,7 +140,12 @@ def _state(value: bytes) -> tuple[int, str]:
 
 
 def settings(
-    stem: str, bootstrap: str, partitions: int = PARTITIONS, session: float = 6.0, batch_size: int = 2_000
+    stem: str,
+    bootstrap: str,
+    partitions: int = PARTITIONS,
+    session: float = 6.0,
+    batch_size: int = 2_000,
+    interval: float = 1.0,
 ) -> ShellSettings:
     topics = Topics(stem)
     return ShellSettings(
@@ -145,6 +158,7 @@ def settings(
         make_tick=make_tick,
         partitions=partitions,
         session_timeout=session,
+        tick_interval=interval,
         batch_size=batch_size,
     )
 

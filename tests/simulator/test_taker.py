@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -22,8 +23,10 @@ class Forgetful(Taker):
             consumer.pause(partitions)
 
 
-def _nothing(_: Message) -> None:
-    return None
+def _nothing(_: Message) -> Future[None]:
+    aside: Future[None] = Future()
+    aside.set_result(None)
+    return aside
 
 
 async def _until(holds: Callable[[], bool], seconds: float) -> bool:

@@ -320,6 +320,39 @@ class TestAnotherPartitionsKey:
         assert on(topics.COMMANDS, answer) == [] and world.values == {}
 
 
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("home", [True, False], ids=["home", "abroad"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"value": bytes(10 * MIB)}, id="value"),
+        pytest.param({"value": bytes(10 * MIB), "headers": (("correlation-id", uid(1).encode()),)}, id="attributed"),
+        pytest.param({"key": b"k" * MIB}, id="key"),
+        pytest.param({"headers": (("a", bytes(MIB)), ("b", bytes(2 * MIB)))}, id="headers"),
+        pytest.param({"headers": (("traceparent", b"0" * 60_000),)}, id="trace"),
+    ],
+)
+@pytest.mark.parametrize("topic", [topics.COMMANDS, topics.JOB_RESULTS, topics.DEVICE_MESSAGES, topics.TICKS])
+def test_whatever_comes_nothing_leaves_that_no_topic_takes(
+    topic: topics.Topic, told: dict[str, Any], home: bool
+) -> None:
+    """Compressed, a record far above the limits of a topic passes them. What could not be sent would stop the streams,
+    each time they are started again.
+    """
+    world = World(partitions=4, partition=(partition_of(DEVICE.encode(), 4) + (not home)) % 4)
+    world.holding(registered())
+    good = command(1)
+    given = {"value": good.value, "key": good.key, "topic": topic.name, **told}
+    sent = world.batch(tick(NOON), raw(given.pop("value"), **given))
+    assert sent
+    for outgoing in sent:
+        size = len(outgoing.key) + len(outgoing.value) + sum(len(name) + len(value) for name, value in outgoing.headers)
+        most = next(each.max_bytes for each in topics.TOPICS if each.name == outgoing.topic)
+        assert size + 1_000 < most, outgoing.topic
+
+
 def test_a_device_holds_a_bounded_number_of_commands() -> None:
     world = World(Limits(queue_commands=2)).holding(registered())
     sent = world.batch(command(1), command(2), command(3))

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from schemas.records import CommandEnded, Ended
 from streams.device.dispatch import Index, next_job
 from streams.device.events import JobDispatched
+from streams.device.leases import NEVER
 from streams.device.limits import Limits
 from streams.device.state import Device, Pending
 from tests.unit.streams.world import MINUTE, NOON, World, command, ended, jobs, registered, tick, uid
@@ -164,8 +167,31 @@ def test_the_index_forgets_what_is_stale() -> None:
     assert len(index._answering) + len(index._timed) < 5_000
     assert limits.slots == index.free
     assert index.take() == b"1" and index.take() is None
+    assert index.wake == NOON + MINUTE
     index.update(b"1", replace(device, queue=(), idle=True), NOON)
+    assert index.wake == NEVER
     assert len(index) == 0 and index.due(NOON + MINUTE) == []
+
+
+@pytest.mark.parametrize("not_before", [0, NOON + MINUTE], ids=["due", "scheduled"])
+def test_what_comes_when_the_index_is_cleared_of_stale_entries_is_not_cleared_with_them(not_before: int) -> None:
+    """Found under load: the device whose change set the clearing off was forgotten, and its command waited for ever."""
+    index = Index(Limits())
+
+    def waiting(priority: int, not_before: int) -> Device:
+        held = Pending(uid(1), "SynchronizeTime", b"", bytes(8), priority, NOON, NOON, not_before)
+        registration = registered().registration
+        return Device(idle=False, device_id=named(1), version=1, registration=registration, queue=(held,))
+
+    for key in (b"%d" % number for number in range(2_000)):  # the clearing comes once in a thousand changes
+        index.update(key, waiting(0, 2 * not_before), NOON)  # leaves a stale entry behind the next one
+        index.update(key, waiting(9, not_before), NOON)
+        if not_before:
+            assert index.wake == not_before
+            assert index.due(not_before) == [key]
+        else:
+            assert index.take() == key
+        index.update(key, Device(device_id=named(1), version=1), NOON)
 
 
 def test_a_lost_job_gives_its_slot_back() -> None:
