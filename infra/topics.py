@@ -105,6 +105,30 @@ def missing(bootstrap: str, *, timeout: float = TIMEOUT_SECONDS) -> list[str]:
     return [topic.name for topic in TOPICS if topic.name not in found]
 
 
+def shared_counts(bootstrap: str) -> dict[str, int]:
+    """Partitions of the streams' topics that are there: they must be as many for all. Raises KafkaException."""
+    found = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=TIMEOUT_SECONDS).topics
+    shared = [topic.name for topic in TOPICS if topic.share is Share.STREAMS and topic.name in found]
+    return {name: len(found[name].partitions) for name in shared}
+
+
+def settings_wrong(bootstrap: str) -> list[str]:
+    """What `apply` would put right on topics that are there, in words. Raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    known = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    asked = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in TOPICS if topic.name in known}
+    if not asked:
+        return []
+    found = []
+    for resource, future in admin.describe_configs([*asked], request_timeout=TIMEOUT_SECONDS).items():
+        told = future.result()
+        for name, wanted in configuration(asked[resource]).items():
+            is_now = told[name].value if name in told else None
+            if is_now != wanted:
+                found.append(f"{resource.name}: {name} is {is_now}, not {wanted}")
+    return sorted(found)
+
+
 def _create(admin: AdminClient, topics: list[Topic], partitions: int, replication: int) -> None:
     if not topics:
         return
