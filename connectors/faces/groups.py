@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from connectors.clickhouse.role import TOPICS as SINK_TOPICS
-from schemas.topics import DEVICE_INBOX, JOBS, TICKS
+from schemas.topics import DEVICE_INBOX, JOBS, PERMIT_REQUESTS, TICKS
 
 COUNTED: Final = 1_000  # records that wait are counted up to here
 SECONDS: Final = 10.0
@@ -24,6 +24,7 @@ class Group(NamedTuple):
 
 GROUPS: Final = (
     Group("streams", "meterlog-devices", tuple(topic.name for topic in DEVICE_INBOX if topic is not TICKS)),
+    Group("cells", "meterlog-cells", (PERMIT_REQUESTS.name,)),
     Group("dlms-worker", "meterlog-dlms-worker", (JOBS.name,)),
     Group("clickhouse-sink", "meterlog-sink", tuple(topic.name for topic in SINK_TOPICS)),
 )

@@ -101,7 +101,7 @@ def test_what_is_set_up_is_good_but_for_who_should_read(world: World) -> None:
         upstream.flush()
     found = asked(world)
     wrong = {what for what, several in found.items() if not all(each.good for each in several)}
-    assert wrong == {"streams reads", "dlms-worker reads", "clickhouse-sink reads"}
+    assert wrong == {"streams reads", "cells reads", "dlms-worker reads", "clickhouse-sink reads"}
     reads = bad(found, "streams reads")
     assert reads.says == "nobody is in group meterlog-devices: 3 records wait for a reader"
     assert "meterlog run streams" in reads.remedy

@@ -146,9 +146,8 @@ def test_the_streams_do_not_start_on_half_a_table(busy: System) -> None:
 
 def rows(world: World) -> dict[str, tuple[Any, ...]]:
     """Of each table how many rows there are, and a digest of their content."""
-    return {
-        name: world.ask(f"SELECT count(), sum(cityHash64(toString(tuple(*)))) FROM {name} FINAL")[0] for name in TABLES
-    }
+    counted = "SELECT count(), sum(cityHash64(toString(tuple(*))))"
+    return {name: world.ask(f"{counted} FROM {name} FINAL")[0] for name in TABLES}
 
 
 def test_clickhouse_that_lost_its_tables(busy: System) -> None:
