@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from schemas import codec
 from schemas.records import Tick
@@ -26,11 +26,9 @@ def behind_broker(bootstrap: str) -> float | None:
         }
     )
     try:
-        known = consumer.list_topics(TICKS.name, timeout=SECONDS).topics[TICKS.name]
-        if known.error is not None:
-            raise KafkaException(known.error)
+        known = consumer.list_topics(timeout=SECONDS).topics.get(TICKS.name)
         found: list[tuple[int, int]] = []
-        for number in known.partitions:
+        for number in known.partitions if known is not None else ():
             place = TopicPartition(TICKS.name, number)
             first, end = consumer.get_watermark_offsets(place, timeout=SECONDS)
             if end > first:

@@ -1,6 +1,7 @@
 """What `meterlog doctor` looks at, one function a part; each yields what it found."""
 
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from infra.embedded import folder, remote
 
 SECONDS: Final = 5.0
 SHOWN: Final = 5
+PARTICULARS: Final = re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]+\b")
 SKEW_SECONDS: Final = 2.0  # a lease has half a minute of grace; who is off by seconds is off by more tomorrow
 SILENT_SHARE, DOUBT_SHARE, FEW = 0.1, 0.01, 10  # a tenth of the meters called; one in a hundred outcomes; not less
 FULL_SHARE: Final = 0.9
@@ -77,7 +79,8 @@ def readers(places: Places) -> Iterator[Finding]:
 
 
 def dead_letters(places: Places) -> Iterator[Finding]:
-    reasons = Counter(f"{letter.role}: {letter.reason}" for letter in letters(places.kafka))
+    """By reason; offsets, lengths and octets in it are no reasons of their own."""
+    reasons = Counter(f"{letter.role}: {PARTICULARS.sub('..', letter.reason)}" for letter in letters(places.kafka))
     if not reasons:
         yield Finding("dead letters", True, "none")
         return
@@ -101,7 +104,7 @@ def clocks(places: Places) -> Iterator[Finding]:
 
 def clickhouse(places: Places) -> Iterator[Finding]:
     settings = _settings(places)
-    with _queries(settings) as queries:
+    with _queries(settings, "system") as queries:
         skew = queries.clock() - time.time()
         yield Finding("clickhouse", True, f"answers at {settings.host}:{settings.port}")
         if abs(skew) > SKEW_SECONDS:
@@ -164,11 +167,11 @@ def meters(places: Places) -> Iterator[Finding]:
 
 def disks(places: Places) -> Iterator[Finding]:
     """Where ClickHouse keeps its data; and the data folder of the embedded stack, where Kafka's lies as well."""
-    with _queries(_settings(places)) as queries:
+    with _queries(_settings(places), "system") as queries:
         found = [(f"ClickHouse's disk {name}", free, total) for name, free, total in queries.disks()]
     if places.data.exists():
         usage = shutil.disk_usage(places.data)
-        found.append((f"the disk of {places.data}", folder.room(places.data), usage.total))
+        found.append((f"the disk of {places.data}", usage.free, usage.used + usage.free))
     for name, free, total in found:
         used = 1 - free / total if total else 0.0
         good = used < FULL_SHARE and free >= folder.MIN_FREE_BYTES
@@ -203,8 +206,9 @@ def _settings(places: Places) -> Settings:
     return Settings.read({**os.environ, "METERLOG_KAFKA": "unused", "METERLOG_CLICKHOUSE": f"{host}:{port}"})
 
 
-def _queries(settings: Settings) -> Queries:
-    return Queries(settings.host, settings.port, database=settings.database, **settings.credentials)
+def _queries(settings: Settings, database: str | None = None) -> Queries:
+    """Over Meterlog's database, or another that is there before it."""
+    return Queries(settings.host, settings.port, database=database or settings.database, **settings.credentials)
 
 
 Look = Callable[[Places], Iterator[Finding]]
