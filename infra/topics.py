@@ -21,10 +21,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.topics import TOPICS, Share, Topic
+from schemas.topics import DAY_MS, TOPICS, Share, Topic
 
 TIMEOUT_SECONDS: Final = 30.0
 DEFAULT_PARTITIONS: Final = 4
+SEGMENTS: Final = 4  # at least, of what a topic keeps
+LONGEST_SEGMENT_MS: Final = 7 * DAY_MS
+MARKERS_MS: Final = DAY_MS // 24
+"""A compacted topic keeps the markers of transactions so long, by default a day: of four partitions that commit once a
+second some 40 MB, while a thousand devices are one. Whoever reads a table reads it whole within minutes."""
 
 
 class TopicsDiffer(Exception):
@@ -51,9 +56,12 @@ def configuration(topic: Topic) -> dict[str, str]:
         "message.timestamp.type": "LogAppendTime",
     }
     if topic.retention_ms is not None:
-        settings["retention.ms"] = str(topic.retention_ms)
+        # Deleted are whole segments, never the one that is written to, and by default that one lasts a week.
+        segment = min(topic.retention_ms // SEGMENTS, LONGEST_SEGMENT_MS)
+        settings |= {"retention.ms": str(topic.retention_ms), "segment.ms": str(segment)}
     else:  # a table is read whole at each start: keep its tail short
         settings |= {"segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
+        settings["delete.retention.ms"] = str(MARKERS_MS)
     return settings
 
 
