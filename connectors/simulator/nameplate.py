@@ -7,7 +7,7 @@ from connectors.dlms.cosem.apdu import CORE_CONFORMANCE, LN, LN_CIPHERED
 from connectors.dlms.cosem.axdr import Data
 from operations._profile import PUBLIC_CLIENT, CosemObject, Profile
 
-MAKER: Final = 13415  # "MLG", five bits a letter (meter-model 15.2)
+MAKER: Final = 13703  # "MLG", five bits a letter (meter-model 15.2)
 CONTEXT, MECHANISM = 1, 2
 ASSOCIATED: Final = 2
 
@@ -45,7 +45,7 @@ def gas_meter(found: CosemObject, index: int, number: int) -> Data | None:
         return None
     told = {
         5: axdr.unsigned(channel),
-        6: axdr.double_long_unsigned(int(f"{number % 100_000_000:08d}", 16)),  # eight digits as BCD
+        6: axdr.double_long_unsigned(int(f"{number % 100_000_000:08d}", 10 if found.version else 16)),  # 16: as BCD
         7: axdr.long_unsigned(MAKER),
         8: axdr.unsigned(0x50),
         9: axdr.unsigned(3),  # gas

@@ -324,6 +324,83 @@ def test_an_event_is_there_once_however_often_its_log_was_read(tables: Tables) -
     assert (counted["meter_events"], counted["meter_outages"]) == (5, 2)
 
 
+def bundle_of(name: str, entry: dict[str, Any]) -> bytes:
+    """The body of a bundle's result with one entry."""
+    return codec.encode_result("Bundle", {"entries": [(f"meterlog.operations.{name}.Result", entry)]})
+
+
+def test_the_timeline_of_a_device_is_what_its_meter_and_meterlog_did(tables: Tables) -> None:
+    own = str(uuid.uuid4())
+    sag = MeterEvent(AT - 3_000, 93, magnitude=207_100_000, magnitude_unit="V", duration=1_200_000)
+    log = MeterEvents("EM0001", own, "SMR", "POWER_QUALITY_EXTENDED_EVENT_LOG", AT, (sag,))
+    outages = MeterOutages("EM0001", own, AT, (MeterOutage(AT - 1_000, 180),))
+    alone = response("EM0001", "ReadAlarmRegister", 1)
+    bundled = response("EM0001", "Bundle", 2)
+    tables.store(
+        [
+            log,
+            replace(log, device_id="EM0002"),
+            outages,
+            registered("EM0001"),
+            codec.encode_response(alone.operation, alone, codec.encode_result("ReadAlarmRegister", ALARMS)),
+            codec.encode_response(bundled.operation, bundled, bundle_of("read_alarm_register", ALARMS)),
+        ]
+    )
+    columns = "toUnixTimestamp64Milli(at), source, what, detail"
+    query = f"SELECT {columns} FROM event_timeline WHERE device_id = 'EM0001' ORDER BY at"
+    found = tables.ask(query)
+    held = "held by the meter when it was read"
+    assert [row for row in found if row[1] != "meterlog"] == [
+        (AT - 181_000, "meter", "LONG_POWER_FAILURE", "180 s"),
+        (AT - 3_000, "meter", "VOLTAGE_SAG_IN_PHASE_L1", "POWER_QUALITY_EXTENDED_EVENT_LOG 93, 207.1 V, 1.2 s"),
+        (AT + 1_000, "alarm", "CLOCK_INVALID", held),
+        (AT + 2_000, "alarm", "CLOCK_INVALID", held),
+    ]
+    assert [row[:3] for row in found if row[1] == "meterlog"] == [(AT, "meterlog", "DeviceRegistered")]
+    read = tables.ask(f"EXPLAIN indexes = 1 {query}")
+    assert "Condition: (device_id in ['EM0001', 'EM0001'])" in "\n".join(line for (line,) in read)
+
+
+def test_a_snapshot_of_all_attributes_is_rows_wherever_its_result_lies(tables: Tables) -> None:
+    clock = {
+        "class_id": 8,
+        "version": 0,
+        "logical_name": "0-0:1.0.0.255",
+        "tag": "CLOCK",
+        "note": None,
+        "attributes": [
+            {"attribute_id": 2, "name": "time", "access_mode": 3, "access": "READ_AND_WRITE", "value": "some text"},
+            {"attribute_id": 3, "name": None, "access_mode": 1, "access": "READ_ONLY", "refused": "read-write-denied"},
+        ],
+    }
+    plain, large, bundled, packed = (response("EM0001", name, n) for n, name in enumerate(
+        ("GetAllAttributeValues", "GetAllAttributeValues", "Bundle", "Bundle")
+    ))  # fmt: skip
+    body = codec.encode_result("GetAllAttributeValues", {"objects": [clock]})
+    tables.store(
+        [
+            codec.encode_response(plain.operation, plain, body),
+            codec.encode_response(large.operation, large, None),
+            LargeResult(large.correlation_id, "EM0001", large.operation, body),
+            codec.encode_response(
+                bundled.operation, bundled, bundle_of("get_all_attribute_values", {"objects": [clock]})
+            ),
+            LargeResult(
+                packed.correlation_id, "EM0001", "Bundle", bundle_of("get_all_attribute_values", {"objects": [clock]})
+            ),
+        ]
+    )
+    for told in (plain, large, bundled, packed):
+        found = tables.ask(
+            f"SELECT class_id, logical_name, tag, attribute_id, name, access, value, refused FROM attribute_values "
+            f"WHERE device_id = 'EM0001' AND correlation_id = '{told.correlation_id}' ORDER BY attribute_id"
+        )
+        assert found == [
+            (8, "0-0:1.0.0.255", "CLOCK", 2, "time", "READ_AND_WRITE", "some text", None),
+            (8, "0-0:1.0.0.255", "CLOCK", 3, None, "READ_ONLY", None, "read-write-denied"),
+        ]
+
+
 def test_devices_are_told_without_their_secrets(tables: Tables) -> None:
     accepted = CommandAccepted(str(uuid.uuid4()), "AddDevice", b"top-secret", b"d" * 16, 4, AT, AT, AT, None, False)
     zone = DeviceEvents("EM0001", 5, AT + 5, "job-results@9", (TimeZoneSet("Europe/London"),))
