@@ -73,7 +73,8 @@ class Strict:
         elif kind in ("int", "long"):
             self.number()
         elif kind in ("string", "bytes"):
-            self.at += self.number()[0]
+            size = self.number()[0]  # first: it moves `at` itself
+            self.at += size
         elif kind == "boolean":
             self.at += 1
             if self.data[self.at - 1] > 1:
