@@ -11,11 +11,12 @@ from schemas import _tables, codec
 from schemas._encode import encoder
 from schemas._tables import long_bytes, text_bytes
 from schemas.records import Job, KeyKind, Notice, Notification, Registration, SealedKey, Security, Status
+from streams.cell import state
 from streams.device import wire
 from streams.device.state import Device
 from tests import strategies
 
-assert wire  # binds the records of the streams
+assert wire and state  # bind the records of the streams
 BOUND = sorted(name for name in codec.names() if name.startswith("meterlog.") and name.count(".") == 1)
 METER = Registration(
     *("SMART_METER_E", "SMR", "5.0.0", "192.0.2.1", 4059, 1, 1, Security.HLS5, b"METR0001"),
