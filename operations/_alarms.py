@@ -15,8 +15,11 @@ REGISTERS: Final = (1, 2, 3)
 
 
 class Alarm(StrEnum):
-    """Everything a meter can alarm about."""
+    """Everything a meter can alarm about. A reader of an earlier version reads what came later as UNKNOWN."""
 
+    __default__ = "UNKNOWN"
+
+    UNKNOWN = "UNKNOWN"
     CLOCK_INVALID = "CLOCK_INVALID"
     REPLACE_BATTERY = "REPLACE_BATTERY"
     POWER_UP = "POWER_UP"

@@ -10,7 +10,8 @@ The mapping is our own, because `dataclasses-avroschema` (0.71 tried) takes no d
 type (all must derive from its `AvroModel`), knows no field comments, and names nested records by the class alone, so
 sixty operations' `Row`s would be one name. Names here are those of the modules: `operations/synchronize_time.py`'s
 Request is `meterlog.operations.synchronize_time.Request`. Times are `timestamp-millis`, Decimals `decimal` of 24
-digits and scale 6, enums Avro enums of their values.
+digits and scale 6, enums Avro enums of their values. An enum of results that may grow says in `__default__` what its
+earlier readers take a new value for; one of requests never does: what was not understood must not be carried out.
 """
 
 import argparse
@@ -124,7 +125,13 @@ class _Mapping:
         self.defined.add(name)
         space, _, short = name.rpartition(".")
         doc = about(cls)
-        return {"type": "enum", "name": short, "namespace": space, **({"doc": doc} if doc else {}), "symbols": symbols}
+        made = {"type": "enum", "name": short, "namespace": space, **({"doc": doc} if doc else {}), "symbols": symbols}
+        default = getattr(cls, "__default__", None)
+        if default is not None:
+            if default not in symbols:
+                raise TypeError(f"{where}: {default!r} is no value of {cls.__name__}")
+            made["default"] = default
+        return made
 
     def record(self, cls: type, doc: str | None) -> Json:
         name = full_name(cls)

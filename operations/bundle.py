@@ -33,7 +33,9 @@ if len(_BY_REQUEST) < len(bundled()):
 
 
 class Outcome(StrEnum):
-    """Why an action has no result."""
+    """Why an action has no result. A reader that meets one it does not know reads Unknown."""
+
+    __default__ = "Unknown"
 
     FAILED = "Failed"  # refused by the meter, or not possible on it: another attempt would not mend it
     RETRIABLE = "Retriable"  # not carried out, and another attempt may mend it; there was no other

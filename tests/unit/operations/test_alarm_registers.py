@@ -1,5 +1,10 @@
 """ReadAlarmRegister and ClearAlarmRegister: operations-reading 10 and its worked cases."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from operations import catalogue
@@ -20,7 +25,23 @@ HAS = [
 
 
 def test_every_alarm_belongs_to_exactly_one_bit() -> None:
-    assert sorted(alarm for bits in BITS.values() for alarm in bits.values()) == sorted(Alarm)
+    assert sorted(alarm for bits in BITS.values() for alarm in bits.values()) == sorted(set(Alarm) - {Alarm.UNKNOWN})
+
+
+def test_an_earlier_reader_takes_a_later_alarm_for_unknown_and_no_request_for_another() -> None:
+    folder = Path(__file__).parents[3] / "schemas" / "avro"
+    assert '"default": "UNKNOWN"' in (folder / "responses" / "ReadAlarmRegisterResponse.avsc").read_text()
+    for file in (folder / "commands").glob("*.avsc"):
+        assert not [each for each in _enums(json.loads(file.read_text())) if "default" in each], file.name
+
+
+def _enums(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        if schema.get("type") == "enum":
+            yield schema
+        schema = list(schema.values())
+    for each in schema if isinstance(schema, list) else ():
+        yield from _enums(each)
 
 
 @pytest.mark.parametrize(
