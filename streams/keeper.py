@@ -60,6 +60,11 @@ class Keeper(Protocol):
     def wake(self) -> int:
         """From when on the time is news, in ms since the epoch: a tick is sent then, before its interval is over."""
 
+    def pass_over(self, topic: str, last: int, at: int) -> None:
+        """Records of a topic up to offset `last` were deleted before anybody read them. Called before any later record
+        of the batch is received; `at`: ms, as the time of the decisions that follow. Pure, and never raises, either.
+        """
+
     def settle(self) -> tuple[list[Outgoing], dict[bytes, bytes | None]]:
         """Dispatch at the end of a batch; return all records and all changed values (None removes the key)."""
 

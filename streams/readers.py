@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.keeper import ShellSettings
-from streams.positions import decode, position_key, rebuild_key
+from streams.positions import decode, position_key
 
 _AT_ONCE = 10_000
 _PASSING = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE", "NOT_LEADER_FOR_PARTITION"})
@@ -42,6 +42,14 @@ def _offset(message: Message) -> int:
     return offset
 
 
+def _watermarks(consumer: Consumer, topic: str, partition: int, timeout: float) -> tuple[int, int]:
+    """Where a log begins, and its end. Raises KafkaException, TimeoutError."""
+    found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout, cached=False)
+    if found is None:
+        raise TimeoutError(f"{topic}/{partition}: no end offset in {timeout} s")
+    return found
+
+
 class TableReader:
     """Loads whole partitions of the table. One consumer a load: loads run side by side, in threads."""
 
@@ -55,19 +63,14 @@ class TableReader:
         with self._lock:
             if self._asking is None:
                 self._asking = _consumer(self._settings, "table-end")
-            watermarks = self._asking.get_watermark_offsets(
-                TopicPartition(self._settings.table, partition), timeout=self._settings.look_timeout, cached=False
-            )
-        if watermarks is None:
-            raise TimeoutError(f"{self._settings.table}/{partition}: no end offset in {self._settings.look_timeout} s")
-        return watermarks[1]
+            return _watermarks(self._asking, self._settings.table, partition, self._settings.look_timeout)[1]
 
     def load(
         self, partition: int, end: int, cancelled: Callable[[], bool]
     ) -> tuple[dict[bytes, bytes], dict[str, int]] | None:
         """Values and inbox positions of a partition, read up to `end`; None if cancelled on the way.
 
-        Raises KafkaException, and ValueError for a position that cannot be read, or a table half rebuilt.
+        Raises KafkaException, and ValueError for a position that cannot be read.
         """
         values: dict[bytes, bytes] = {}
         if end > 0:
@@ -78,10 +81,6 @@ class TableReader:
                     return None
             finally:
                 consumer.close()
-        if rebuild_key(partition) in values:
-            raise ValueError(
-                f"table: the rebuild of partition {partition} has not ended: run `meterlog rebuild table` again"
-            )
         position = values.pop(position_key(partition), None)
         return values, {} if position is None else decode(position)
 
@@ -139,7 +138,7 @@ class Guard:
         Lost for a committed record in a jump, TimeoutError when the broker does not tell in time, KafkaException when
         it cannot.
         """
-        begins, _ = self._watermarks(topic, partition)
+        begins, _ = _watermarks(self._own(), topic, partition, self._settings.look_timeout)
         pending = iter(jumps)
         expected, arrived = next(pending)
         for offset in self._offsets(topic, partition, expected, jumps[-1][1]):
@@ -151,23 +150,16 @@ class Guard:
         passed = sum(arrived - first for first, arrived in jumps)
         return Passed(passed - sum(last - first + 1 for first, last in gone), tuple(gone))
 
-    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        """Where the log begins, and its end. Raises KafkaException, TimeoutError."""
+    def _own(self) -> Consumer:
         if self._consumer is None:
             self._consumer = _consumer(self._settings, "guard")
-        place = TopicPartition(topic, partition)
-        found = self._consumer.get_watermark_offsets(place, timeout=self._settings.look_timeout, cached=False)
-        if found is None:
-            raise TimeoutError(f"{topic}/{partition}: no end offset in {self._settings.look_timeout} s")
-        return found
+        return self._consumer
 
     def _offsets(self, topic: str, partition: int, start: int, end: int) -> Iterator[int]:
         """Offsets of the committed records in [start, end)."""
         if start >= end:
             return
-        if self._consumer is None:
-            self._consumer = _consumer(self._settings, "guard")
-        consumer = self._consumer
+        consumer = self._own()
         consumer.assign([TopicPartition(topic, partition, start)])
         limit = time.monotonic() + self._settings.look_timeout
         try:
@@ -194,15 +186,18 @@ class Guard:
         finally:
             consumer.unassign()
 
-    def end(self, topic: str, partition: int, position: int) -> int:
-        """Committed end of a topic if inputs after `position` are still to be decided, else 0.
+    def end(self, topic: str, partition: int, position: int) -> tuple[int, tuple[int, int] | None]:
+        """Committed end of a topic if inputs after `position` are still to be decided, else 0; and the first and last
+        of those that were deleted. These count as undecided until the position has passed them.
 
         Not the bare end offset: behind the last record there may be markers only, which never arrive, and who waited
         for them would wait for ever.
         """
-        begins, end = self._watermarks(topic, partition)
-        undecided = self._offsets(topic, partition, max(position + 1, begins), end)
-        return 0 if next(undecided, None) is None else end
+        begins, end = _watermarks(self._own(), topic, partition, self._settings.look_timeout)
+        if begins > position + 1:
+            return end, (position + 1, begins - 1)
+        undecided = self._offsets(topic, partition, position + 1, end)
+        return 0 if next(undecided, None) is None else end, None
 
     def close(self) -> None:
         if self._consumer is not None:

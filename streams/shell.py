@@ -49,6 +49,7 @@ class _Work:
     keeper: Keeper
     positions: dict[str, int]
     received: list[Received] = field(default_factory=list)
+    passed: list[tuple[str, Passed]] = field(default_factory=list)  # what never arrived, by topic
 
 
 _Jumps = dict[tuple[str, int], list[tuple[int, int]]]
@@ -175,13 +176,18 @@ class Shell:
                 loop.run_in_executor(threads, _look, guard, several[place::_GUARDS])
                 for place, guard in enumerate(self._guards)
             )
-            for place, passed in (each for some in await asyncio.gather(*looks) for each in some):
-                self.status.pass_over(*place, passed)
+            by_number = {one.partition.number: one for one in work}
+            for topic, number, passed in (each for some in await asyncio.gather(*looks) for each in some):
+                by_number[number].passed.append((topic, passed))
             self._metrics.looks.inc(len(jumps))
             self._metrics.look_seconds.inc(time.monotonic() - began)
         commits = []
         for one in work:  # the commit of one partition runs beside the decisions of the next
             began = time.monotonic()
+            for topic, passed in one.passed:
+                self.status.pass_over(topic, one.partition.number, passed)
+                for _, last in passed.deleted:
+                    one.keeper.pass_over(topic, last, one.received[0].timestamp)
             for received in one.received:
                 one.keeper.receive(received)
             outgoing, changes = one.keeper.settle()
@@ -233,7 +239,13 @@ class Shell:
                     expected = each.offset + 1
             one.positions[topic] = run.offset
             one.received += received
-        return current, [one for one in work.values() if one.received], jumps
+        found = [one for one in work.values() if one.received]
+        for one in found:  # where a record of the topic has come, it makes a jump
+            for topic, (first, last) in one.partition.deleted.items():
+                if one.positions.get(topic, -1) == first - 1:
+                    one.positions[topic] = last
+                    one.passed.append((topic, Passed(deleted=((first, last),))))
+        return current, found, jumps
 
     def _commit(self, one: _Work, outgoing: list[Outgoing], changes: dict[bytes, bytes | None]) -> None:
         """In a thread; the loop does not touch the partition meanwhile, since its batch is awaited."""
@@ -275,9 +287,11 @@ class Shell:
         if not positions:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(self._partitions.threads, self._ticks.send, positions)
+            threads = self._partitions.threads
+            deleted = await asyncio.get_running_loop().run_in_executor(threads, self._ticks.send, positions)
             self._told.update(dict.fromkeys(positions, now))
             self._metrics.ticks.inc(len(positions))
+            self._partitions.note_deleted(deleted)
         except (KafkaException, TimeoutError, BufferError) as error:  # the next one comes soon, and says the same
             _log.warning("no ticks this time: %s", error)
 
@@ -301,10 +315,8 @@ class Shell:
         self._partitions.threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _look(
-    guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int]]]]
-) -> list[tuple[tuple[str, int], Passed]]:
-    return [(place, guard.check(*place, jumps)) for place, jumps in several]
+def _look(guard: Guard, several: list[tuple[tuple[str, int], list[tuple[int, int]]]]) -> list[tuple[str, int, Passed]]:
+    return [(topic, number, guard.check(topic, number, jumps)) for (topic, number), jumps in several]
 
 
 class _Worker(faust.Worker):

@@ -41,6 +41,7 @@ class Partition:
     keeper: Keeper | None = None
     loading: asyncio.Future[None] | None = None
     dropped: bool = False
+    deleted: dict[str, tuple[int, int]] = field(default_factory=dict)  # by topic: unread inputs, as a tick found
 
     @property
     def loaded(self) -> bool:
@@ -54,6 +55,7 @@ class Partition:
             else:
                 self.values[key] = value
         self.positions = positions
+        self.deleted = {}
 
 
 class Partitions:
@@ -70,6 +72,12 @@ class Partitions:
 
     def get(self, number: int) -> Partition | None:
         return self._owned.get(number)
+
+    def note_deleted(self, deleted: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        """By topic and partition, the first and last of inputs that were deleted unread."""
+        for (topic, number), gone in deleted.items():
+            if number in self._owned:
+                self._owned[number].deleted[topic] = gone
 
     def owned(self) -> list[Partition]:
         return list(self._owned.values())

@@ -32,14 +32,21 @@ class Ticks:
             }
         )
 
-    def send(self, positions: Mapping[int, Mapping[str, int]]) -> None:
-        """A tick to each partition; `positions` gives {partition: {inbox topic: offset of the last input done}}.
+    def send(self, positions: Mapping[int, Mapping[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+        """A tick to each partition; `positions` gives {partition: {inbox topic: offset of the last input done}}. Gives
+        what was deleted unread, by watched topic and partition: first and last offset.
 
         Raises KafkaException, TimeoutError or BufferError when the broker is not there.
         """
         settings = self._settings
+        deleted: dict[tuple[str, int], tuple[int, int]] = {}
         for number, done in positions.items():
-            ends = {topic: self._guard.end(topic, number, done.get(topic, -1)) for topic in settings.watched}
+            ends = {}
+            for topic in settings.watched:
+                ends[topic], gone = self._guard.end(topic, number, done.get(topic, -1))
+                if gone is not None:
+                    deleted[topic, number] = gone
             value = settings.make_tick(number, time.time_ns() // 1_000_000, secrets.randbits(63), ends)
             self._producer.produce(settings.ticks, value, partition=number)
         self._producer.poll(0)
+        return deleted

@@ -133,6 +133,9 @@ class Partition:
         else:
             self.counts.late += 1
 
+    def pass_over(self, topic: str, last: int, at: int) -> None:
+        """Nothing: a request that was deleted unread is made again, and a permit that was not given back runs out."""
+
     def settle(self) -> tuple[list[Outgoing], dict[bytes, bytes | None]]:
         """Let time pass if it was told, grant permits, and return records and changed values."""
         now = self._now

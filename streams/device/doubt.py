@@ -14,7 +14,9 @@ from dataclasses import replace
 
 from operations import catalogue
 from schemas.records import CommandEnded, Ended, Fault, Status
+from streams.device import partial
 from streams.device.events import (
+    AttemptBegun,
     AttemptDisproved,
     CommandDoubted,
     CommandReturned,
@@ -25,9 +27,29 @@ from streams.device.events import (
     ReturnReceived,
     VerifyPostponed,
 )
+from streams.device.leases import repeatable
 from streams.device.limits import Limits
 from streams.device.outcome import again, back_off, settled
-from streams.device.state import Pending
+from streams.device.state import Device, Pending
+
+
+def begun_unread(device: Device) -> list[AttemptBegun]:
+    """What the job in flight may have begun, where its announcements were deleted unread: everything in it that may not
+    be repeated, but what it only looks for.
+    """
+    flight = device.flight
+    if flight is None or flight.gateway_id is not None:  # a gateway does not say what it begins
+        return []
+    events = []
+    for held in device.queue:
+        name = held.correlation_id
+        if name not in flight.correlation_ids or name in flight.attempting or held.doubt is not None:
+            continue
+        if not repeatable(held):
+            events.append(AttemptBegun(flight.number, name))
+        known = {each.action for each in flight.actions if each.correlation_id == name}
+        events += [AttemptBegun(flight.number, name, place) for place in partial.unrepeatable(held) - known]
+    return events
 
 
 def doubted(

@@ -17,6 +17,7 @@ from streams import envelope
 from streams.device import faults, outbox
 from streams.device.decide import changes, decide
 from streams.device.dispatch import Index, dispatch
+from streams.device.doubt import begun_unread
 from streams.device.events import (
     UNVERSIONED,
     CommandAccepted,
@@ -63,7 +64,6 @@ class Counts:
 
 
 _ANSWERS: Final = {JOB_RESULTS.name: b"results/%d", DEVICE_MESSAGES.name: b"messages/%d"}
-ENDED: Final = tuple(_ANSWERS)
 
 
 def end_key(topic: str, partition: int) -> bytes:
@@ -71,11 +71,6 @@ def end_key(topic: str, partition: int) -> bytes:
     judged by it.
     """
     return _RESERVED + _ANSWERS[topic] % partition
-
-
-def end_entry(topic: str, partition: int, end: int) -> tuple[bytes, bytes]:
-    """Key and value of that end."""
-    return end_key(topic, partition), _END.pack(end)
 
 
 def is_device_key(key: bytes) -> bool:
@@ -115,7 +110,7 @@ class Partition:
         self._traces: dict[str, bytes] = {}
         self._ends: dict[str, int] = {}  # {topic of answers: offset after the last decided}
         self._moved: set[str] = set()
-        for topic in ENDED:
+        for topic in _ANSWERS:
             end = values.get(end_key(topic, partition))
             self._ends[topic] = _END.unpack(end)[0] if end is not None else 0
         for key, value in values.items():
@@ -238,6 +233,19 @@ class Partition:
         self.counts.dead_lettered += 1
         self._out.append(envelope.dead_letter(received, reason, ROLE))
 
+    def pass_over(self, topic: str, last: int, at: int) -> None:
+        """Records that nobody read were deleted. Among results there may have been the beginning of any attempt that
+        is out: what may not be repeated counts as begun.
+        """
+        if topic not in _ANSWERS:
+            return
+        self._ends[topic] = last + 1
+        self._moved.add(topic)
+        for key, device in list(self._devices.items()) if topic == JOB_RESULTS.name else ():
+            events: list[Event] = [*begun_unread(device)]
+            if events:
+                self._apply(key, device, events, None, f"{topic}@{last}", at, None)
+
     # --- deciding
 
     def _decide(self, key: bytes, message: Message, cause: str, at: int, trace: bytes | None = None) -> None:
@@ -326,8 +334,7 @@ class Partition:
             self._dispatch(now)
         values: dict[bytes, bytes | None] = {key: encode_device(self._devices[key]) for key in self._changed}
         for topic in sorted(self._moved):
-            key, value = end_entry(topic, self.partition, self._ends[topic])
-            values[key] = value
+            values[end_key(topic, self.partition)] = _END.pack(self._ends[topic])
         self._moved.clear()
         records, self._out = self._out, []
         self._forget()

@@ -52,6 +52,22 @@ def lost(held: Pending, flight: Flight, fault: Fault) -> Pending | None:
         return None
 
 
+def unrepeatable(held: Pending) -> set[int]:
+    """Places of a bundle's actions that may not be repeated and that its next job would carry out."""
+    if held.operation != bundle.NAME:
+        return set()
+    try:
+        request = build_request(held.operation, codec.decode_command(held.command).request)
+        entries = bundle.kept_entries(request, held.kept)
+    except (codec.Unreadable, OperationError):
+        return set()  # nor can the worker read it
+    return {
+        place
+        for place, (action, entry) in enumerate(zip(request.actions, entries, strict=True))
+        if bundle.not_done(entry) and not bundle.operation_of(action).repeatable
+    }
+
+
 def answer(kept: bytes) -> bytes | None:
     """The Result's body of what was obtained; None when another version wrote it."""
     return bundle.kept_result(kept)

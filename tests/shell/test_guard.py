@@ -97,14 +97,24 @@ def test_deleted_records_are_passed_over_and_told_from_markers(inbox: Inbox) -> 
         inbox.guard.check(inbox.name, 0, [(0, 4)])
 
 
+def test_the_end_a_tick_carries_counts_what_was_deleted_until_it_is_passed_over(inbox: Inbox) -> None:
+    for _ in range(4):
+        inbox.record()
+    admin = AdminClient({"bootstrap.servers": inbox.kafka})
+    for deleted in admin.delete_records([TopicPartition(inbox.name, 0, 4)]).values():
+        deleted.result(10)
+    assert inbox.guard.end(inbox.name, 0, 1) == (4, (2, 3))
+    assert inbox.guard.end(inbox.name, 0, 3) == (0, None)
+
+
 def test_the_end_a_tick_carries_counts_what_can_still_arrive(inbox: Inbox) -> None:
-    assert inbox.guard.end(inbox.name, 0, -1) == 0
+    assert inbox.guard.end(inbox.name, 0, -1) == (0, None)
     inbox.record()  # 0
-    assert inbox.guard.end(inbox.name, 0, -1) == 1
-    assert inbox.guard.end(inbox.name, 0, 0) == 0
+    assert inbox.guard.end(inbox.name, 0, -1) == (1, None)
+    assert inbox.guard.end(inbox.name, 0, 0) == (0, None)
     inbox.transaction("commit")  # 1, marker 2
-    assert inbox.guard.end(inbox.name, 0, 0) == 3
-    assert inbox.guard.end(inbox.name, 0, 1) == 0, "only a marker is left: it never arrives"
+    assert inbox.guard.end(inbox.name, 0, 0) == (3, None)
+    assert inbox.guard.end(inbox.name, 0, 1) == (0, None), "only a marker is left: it never arrives"
     inbox.transaction("open")  # 3
     inbox.record()  # 4: behind an open transaction nobody reads
-    assert inbox.guard.end(inbox.name, 0, 1) == 0
+    assert inbox.guard.end(inbox.name, 0, 1) == (0, None)

@@ -47,7 +47,7 @@ class One:
 
     def metric(self, name: str) -> float:
         """A counter as the worker's log gives it at its end."""
-        found = re.findall(rf"^{name} (\S+)$", self.log, re.M)
+        found = re.findall(rf"^{re.escape(name)} (\S+)$", self.log, re.M)
         assert found, f"no {name} in the log"
         return float(found[-1])
 
@@ -55,6 +55,25 @@ class One:
         commands = {f"c-{each}": f"k-{each % 7}" for each in range(first, first + number)}
         harness.send(self.kafka, self.topics.commands, ((key, command) for command, key in commands.items()), **config)
         return set(commands)
+
+    def ends(self) -> dict[int, int]:
+        """The offset behind the last command of each partition."""
+        found = dict.fromkeys(range(4), 0)
+        for message in harness.read(self.kafka, self.topics.commands):
+            found[harness.partition_of(message)] = harness.offset_of(message) + 1
+        return found
+
+    def delete(self, before: dict[int, int]) -> None:
+        """The commands of each partition before an offset, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        places = [TopicPartition(self.topics.commands, partition, offset) for partition, offset in before.items()]
+        for deleted in admin.delete_records(places).values():
+            deleted.result(10)
+
+    def answered(self) -> list[tuple[bytes, bytes]]:
+        """Keys and values of all answers."""
+        answers = harness.read(self.kafka, self.topics.answers)
+        return [(harness.key_of(message), harness.value_of(message)) for message in answers]
 
     def set_group_offsets(self, offsets: dict[int, int]) -> None:
         """Move the group's offsets of the commands, as an operator by mistake might."""
@@ -204,6 +223,40 @@ def test_a_keeper_that_waits_for_a_time_is_told_before_the_interval_is_over(one:
     one.answers.wait(1, 60)
     assert one.stop() == [0]
     assert ticks() == [1, 1, 1, 2]
+
+
+@pytest.mark.timeout(600)  # two starts, on a busy machine
+@pytest.mark.parametrize("left", [0, 2])
+def test_inputs_deleted_unread_are_passed_over_and_told(one: One, left: int) -> None:
+    """By retention, while nobody ran: what is left of them is decided. Where none is, the next start tells it."""
+    one.send(0, 40)
+    one.start()
+    one.answers.wait(40, 240)
+    assert one.stop() == [0]
+    before = one.ends()
+    lost = one.send(40, 60)
+    gone = {partition: max(before[partition], end - left) for partition, end in one.ends().items()}
+    kept = {
+        harness.value_of(message).decode()
+        for message in harness.read(one.kafka, one.topics.commands)
+        if harness.offset_of(message) >= gone[harness.partition_of(message)]
+    }
+    one.delete(gone)
+    further = one.send(100, 10)
+    one.start()
+    moved = {partition: offset for partition, offset in gone.items() if offset > before[partition]}
+    one.answers.wait(40 + len(kept) + 10 + len(moved), 240)
+    assert one.stop() == [0]
+    told = [(key, value.decode()) for key, value in one.answered() if key == b"passed"]
+    assert sorted(told) == sorted(
+        (b"passed", f"{one.topics.commands}/{partition} {offset - 1}") for partition, offset in moved.items()
+    )
+    deleted = sum(offset - before[partition] for partition, offset in moved.items())
+    assert one.metric(f'meterlog_shell_deleted_inputs_total{{topic="{one.topics.commands}"}}') == deleted > 20
+    assert f"retention deleted inputs {before[min(moved)]} to " in one.log
+    answered = {value.decode() for key, value in one.answered() if key != b"passed"}
+    assert answered & lost == kept & lost
+    assert further <= answered
 
 
 def test_topics_are_checked_before_the_start(kafka: str) -> None:

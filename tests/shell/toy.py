@@ -113,6 +113,9 @@ class ToyKeeper:
         else:
             self._outgoing.append(Outgoing(topics.answers, received.key, received.value, received.headers))
 
+    def pass_over(self, topic: str, last: int, at: int) -> None:
+        self._outgoing.append(Outgoing(self._topics.answers, b"passed", f"{topic}/{self._partition} {last}".encode()))
+
     def settle(self) -> tuple[list[Outgoing], dict[bytes, bytes | None]]:
         changes: dict[bytes, bytes | None] = {}
         for key in self._changed:
