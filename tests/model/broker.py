@@ -15,6 +15,7 @@ class Broker:
         self._markers = markers
         self._records: dict[tuple[str, int], list[Received]] = defaultdict(list)
         self._ends: dict[tuple[str, int], int] = defaultdict(int)
+        self._begins: dict[tuple[str, int], int] = defaultdict(int)
 
     def append(
         self, topic: topics.Topic, partition: int, key: bytes, value: bytes, at: int, headers: Headers = ()
@@ -38,11 +39,21 @@ class Broker:
     def read(self, topic: topics.Topic, partition: int, after: int) -> list[Received]:
         """The records behind offset `after`."""
         records = self._records[topic.name, partition]
-        return records[bisect_left(records, after + 1, key=lambda record: record.offset) :]
+        first = max(after + 1, self.begins(topic, partition))
+        return records[bisect_left(records, first, key=lambda record: record.offset) :]
+
+    def begins(self, topic: topics.Topic, partition: int) -> int:
+        """The first offset that is still there."""
+        return self._begins[topic.name, partition]
+
+    def forget(self, topic: topics.Topic, partition: int) -> None:
+        """Retention takes everything."""
+        self._begins[topic.name, partition] = self._ends[topic.name, partition]
 
     def end(self, topic: topics.Topic, partition: int, after: int) -> int:
-        """What a tick says: the end, markers included, if a record behind `after` is there, else 0."""
-        return self._ends[topic.name, partition] if self.read(topic, partition, after) else 0
+        """What a tick says: the end, markers included, if a record behind `after` is there or was deleted, else 0."""
+        undecided = self.begins(topic, partition) > after + 1 or self.read(topic, partition, after)
+        return self._ends[topic.name, partition] if undecided else 0
 
     def _put(self, topic: str, partition: int, key: bytes, value: bytes, at: int, headers: Headers) -> Received:
         place = topic, partition

@@ -11,6 +11,10 @@ class CounterUsedTwice(AssertionError):
     """A frame bore an invocation counter that an earlier frame under the same key bore."""
 
 
+class AskedAgain(AssertionError):
+    """An action of a bundle was carried out that had been answered."""
+
+
 class Meter:
     """`expects`: the lowest invocation counter it takes, as a real meter keeps it (Green Book 9.2.3.3.7).
     `can_tell`: whether it shows afterwards what it did.
@@ -19,7 +23,8 @@ class Meter:
     def __init__(self, expects: int, *, can_tell: bool = True) -> None:
         self.expects, self.can_tell = expects, can_tell
         self.answers = True
-        self.executed: Counter[str] = Counter()  # by correlation id
+        self.executed: Counter[str] = Counter()  # by correlation id; of a bundle's actions by `action_name`
+        self.answered: set[str] = set()  # actions that may not be carried out again
         self._counters: set[int] = set()
         self._job = 0
 
@@ -36,5 +41,11 @@ class Meter:
         self.expects = counter + 1
         return True
 
-    def execute(self, correlation_id: str) -> None:
-        self.executed[correlation_id] += 1
+    def execute(self, name: str) -> None:
+        if name in self.answered:
+            raise AskedAgain(name)
+        self.executed[name] += 1
+
+
+def action_name(correlation_id: str, place: int) -> str:
+    return f"{correlation_id}/{place}"

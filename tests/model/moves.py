@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from operations import build_request, bundle
 from streams.device.limits import Limits
 from tests.model.worker import Fate
 from tests.unit.streams.world import ADD_DEVICE
 
-DEVICES = 5
+DEVICES = 5  # electricity meters
+GAS_METERS = range(DEVICES, DEVICES + 3)
 PARTITIONS = 2
-OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+ACTIONS: list[Any] = [{"SynchronizeTime": {"time_zone": "UTC"}}, "ClearAlarmRegister"] * 2
+OPERATIONS: tuple[tuple[str, Any], ...] = (
     ("ClearAlarmRegister", {}),  # not to be repeated: first, so that shrinking comes to it
     ("SynchronizeTime", {"time_zone": "UTC"}),
     ("SynchronizeTime", {"time_zone": "Nowhere"}),  # refused
     ("ReadAlarmRegister", {}),
     ("GetActualMeterReads", {}),
+    ("GetActualMeterReadsGas", {}),
+    (bundle.NAME, build_request(bundle.NAME, {"actions": ACTIONS})),
     ("GetSpecificAttributeValue", {"class_id": 8, "obis_code": "0.0.1.0.0.255", "attribute": 2}),
     ("SetDeviceLifecycleStatus", {"status": "DESTROYED"}),
     ("SetDeviceLifecycleStatus", {"status": "IN_USE"}),
@@ -27,6 +32,10 @@ OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("AddDevice", ADD_DEVICE),
 )
 CANCEL, ADD = len(OPERATIONS) - 2, len(OPERATIONS) - 1
+BUNDLE, GAS = (
+    next(place for place, (name, _) in enumerate(OPERATIONS) if name == wanted)
+    for wanted in (bundle.NAME, "GetActualMeterReadsGas")
+)
 
 
 class Crash(Enum):
@@ -123,6 +132,13 @@ class Arrive:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Retention deletes the results that a partition's owner has not read."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
     """Time passes, ms."""
 
@@ -152,7 +168,7 @@ class Calm:
     rounds: int
 
 
-Move = Ask | Again | Time | Decide | TakeOver | Take | Work | Kill | Arrive | Pass | Mood | Jump | Calm
+Move = Ask | Again | Time | Decide | TakeOver | Take | Work | Kill | Arrive | Forget | Pass | Mood | Jump | Calm
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,16 +48,23 @@ class Owner:
             limits,
             since=since,
         )
-        self.looked: tuple[int, int] | None = None  # when, and what a tick would have said of the results' end
+        self.looked: tuple[int, tuple[int, int]] | None = None  # when, and the ends that a tick would have told
+        self._deleted: dict[str, int] = {}  # by topic: the last of what a look found deleted unread
 
     def behind(self, broker: Broker) -> bool:
         return any(self._unread(broker, topic) for topic in INBOX)
 
-    def look(self, broker: Broker, now: int) -> int:
-        """The end of the results as a tick says it, and remembered for a tick that is made from an older look."""
-        end = broker.end(topics.JOB_RESULTS, self.partition, self._position(topics.JOB_RESULTS))
-        self.looked = now, end
-        return end
+    def look(self, broker: Broker, now: int) -> tuple[int, int]:
+        """The ends of results and messages as a tick says them, remembered for a tick made from an older look."""
+        results, messages = (
+            broker.end(topic, self.partition, self._position(topic))
+            for topic in (topics.JOB_RESULTS, topics.DEVICE_MESSAGES)
+        )
+        self.looked = now, (results, messages)
+        for topic in (topics.JOB_RESULTS, topics.DEVICE_MESSAGES):
+            if broker.begins(topic, self.partition) > self._position(topic) + 1:
+                self._deleted[topic.name] = broker.begins(topic, self.partition) - 1
+        return results, messages
 
     def decide(self, broker: Broker, most: int, order: int) -> Batch | None:
         """A batch decided; None when there is nothing to read."""
@@ -70,6 +77,13 @@ class Owner:
         else:  # one topic before the others: nothing says in which order Faust brings them
             inputs.sort(key=lambda record: (ranks.index(record.topic) + order) % len(ranks))
         positions = dict(self._table.positions)
+        read = {record.topic for record in inputs}
+        for topic in INBOX:
+            last = broker.begins(topic, self.partition) - 1 if topic.name in read else self._deleted.get(topic.name, -1)
+            if last > positions.get(topic.name, -1):
+                self.keeper.pass_over(topic.name, last, inputs[0].timestamp)
+                positions[topic.name] = last
+        self._deleted.clear()
         for record in inputs:
             self.keeper.receive(record)
             positions[record.topic] = record.offset

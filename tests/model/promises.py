@@ -7,29 +7,35 @@ import copy
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from operations import catalogue
+from operations import bundle, catalogue
 from schemas import codec, topics
-from schemas.records import Job, Notice, Notification, Status, Tick
+from schemas._names import full_name
+from schemas.records import Delegated, Job, Notice, Notification, Status, Tick
 from streams.device.events import (
     CommandAccepted,
     CommandPostponed,
     CommandRefused,
     CommandRepeated,
+    CommandReturned,
     CommandSettled,
     DeviceEvents,
     JobDispatched,
     JobLost,
     JobReported,
+    JobTaken,
 )
 from streams.device.evolve import fold
 from streams.device.keeper import Partition, is_device_key
 from streams.device.limits import Limits
+from streams.device.messages import own_name
 from streams.device.outbox import was_forwarded
 from streams.device.snapshot import state_in
 from streams.device.state import Device, is_idle
 from streams.device.verify import verify
 from streams.device.wire import decode_events, encode_device
 from streams.keeper import Outgoing, Received
+from tests.model.meter import action_name
+from tests.model.moves import ACTIONS
 from tests.model.owner import Batch
 from tests.model.states import Transition, transitions
 
@@ -51,6 +57,9 @@ class Promises:
         self.settled: dict[_Command, CommandSettled] = {}
         self._attempts: Counter[_Command] = Counter()  # jobs that carried a command
         self._answered: Counter[tuple[str, int, int]] = Counter()  # command records, by place
+        self._taken: set[_Command] = set()  # by gateways, for M-Bus meters, under names of their own
+        self._returned: set[_Command] = set()
+        self.entries: dict[_Command, list[Any]] = {}  # of bundles that were answered
         self._counters: dict[str, int] = defaultdict(int)  # the last one given to a job, by device
         self.transitions = set[Transition]()
         self.seen: Counter[str] = Counter()  # what happened, so that a test can see that the model reaches it
@@ -68,6 +77,11 @@ class Promises:
                 self._log.append((record.key, record.value))
                 self._decided(partition, record.key, decode_events(record.value), expected)
         assert _told(batch.records) == expected
+        for record in batch.records:
+            if record.topic == topics.RESPONSES.name:
+                header, result = codec.decode_response(record.value)
+                if header.operation == bundle.NAME and result is not None:
+                    self.entries[header.device_id, header.correlation_id] = list(result["entries"])
         self._every_command_has_an_answer(partition, batch)
         self._table_is_the_log(partition, batch)
         self._slots_suffice(partition)
@@ -104,7 +118,17 @@ class Promises:
                             held for held in device.queue if held.correlation_id in device.flight.correlation_ids
                         ]
                         assert any(catalogue()[held.operation].connects for held in carried), "silent, and never called"
+                case JobTaken():
+                    for each in event.commands:
+                        whose = Delegated(event.mbus_device_id, event.number, each.correlation_id, event.channel)
+                        assert (name, own_name(whose)) not in self._taken, "taken twice"
+                        self._taken.add((name, own_name(whose)))
+                case CommandReturned():
+                    assert (name, event.correlation_id) in self._taken, "given back, and never taken"
+                    assert (name, event.correlation_id) not in self._returned, "given back twice"
+                    self._returned.add((name, event.correlation_id))
                 case CommandPostponed():
+                    self._keeps(name, event)
                     assert (name, event.correlation_id) not in self.settled, "postponed after its outcome"
                     assert event.attempts < self._limits.attempts
         if decision.version:
@@ -132,6 +156,15 @@ class Promises:
         expected["response", name, event.correlation_id, event.status, False] += 1
         expected[Notice.RESULT_READY, name, event.correlation_id, event.status, False] += 1
 
+    def _keeps(self, name: str, event: CommandPostponed) -> None:
+        """What a bundle has been answered may not be asked again."""
+        if event.kept is not None:
+            body = bundle.kept_result(event.kept)
+            assert body is not None
+            for place, entry in enumerate(codec.decode_result(bundle.NAME, body)["entries"]):
+                if fault_of(entry) is None:
+                    self._world.meters[name].answered.add(action_name(event.correlation_id, place))
+
     def _repeats(self, name: str, event: CommandRepeated, expected: Counter[_Told]) -> None:
         command = name, event.correlation_id
         if event.status is None:
@@ -153,6 +186,9 @@ class Promises:
         assert event.counter_from > self._counters[name] or event.counter_to < event.counter_from
         self._counters[name] = max(self._counters[name], event.counter_to)
         for correlation_id in event.correlation_ids:
+            if (name, correlation_id) in self._taken:
+                assert (name, correlation_id) not in self._returned, "sent after it was given back"
+                continue
             command = self._accepted[name, correlation_id]
             assert (name, correlation_id) not in self.settled, "sent after its outcome"
             assert command.not_before <= event.dispatched_at, "sent before its time"
@@ -189,7 +225,8 @@ class Promises:
 
     def _slots_suffice(self, partition: int) -> None:
         values = self._world.tables[partition].values
-        flying = [device for key in values if is_device_key(key) and (device := self._folded[key]).flight is not None]
+        devices = [self._folded[key] for key in values if is_device_key(key)]
+        flying = [each for each in devices if each.flight is not None and each.flight.gateway_id is None]
         assert len(flying) <= self._limits.slots, "more jobs out than slots"
         silent = [device for device in flying if device.failures]
         assert len(silent) <= self._limits.silent_slots, "more slots for silent meters than their quota"
@@ -216,6 +253,7 @@ class Promises:
         waiting = [device for device in self._folded.values() if not device.idle]
         assert not waiting, f"wait for ever: {waiting}"
         assert self._accepted.keys() <= self.settled.keys()
+        assert self._taken == self._returned
         table = {key: value for each in self._world.tables for key, value in each.values.items()}
         verdict = verify(self._log, table)
         assert verdict.agrees, verdict
@@ -223,11 +261,14 @@ class Promises:
             self._meter_agrees(name, correlation_id, event)
         for name, meter in self._world.meters.items():
             for correlation_id in meter.executed:
-                assert (name, correlation_id) in self._accepted, "done, and never accepted"
+                assert (name, correlation_id.partition("/")[0]) in self._accepted, "done, and never accepted"
 
     def _meter_agrees(self, name: str, correlation_id: str, event: CommandSettled) -> None:
         operation = catalogue()[event.operation]
         if not operation.connects:
+            return
+        if event.operation == bundle.NAME:
+            self._actions_agree(name, correlation_id)
             return
         done = self._world.meters[name].executed[correlation_id]
         if not event.attempts:
@@ -240,6 +281,24 @@ class Promises:
         assert done <= 1, "done twice, and not to be repeated"
         if event.status not in (Status.SUCCESSFUL, Status.UNKNOWN):
             assert done == 0, f"{event.status}, and yet done"
+
+    def _actions_agree(self, name: str, correlation_id: str) -> None:
+        """What the meter did of a bundle's actions is what their entries say."""
+        entries = self.entries.get((name, correlation_id))
+        for place, action in enumerate(ACTIONS):
+            done = self._world.meters[name].executed[action_name(correlation_id, place)]
+            fault = fault_of(entries[place]) if entries is not None else {"outcome": bundle.Outcome.NOT_STARTED}
+            if fault is None:
+                assert done, f"action {place} answered, and never done"
+            if action == "ClearAlarmRegister":
+                unknown = fault is not None and fault["outcome"] == bundle.Outcome.UNKNOWN
+                assert done <= (fault is None or unknown), f"action {place} done {done} times, told {fault}"
+
+
+def fault_of(entry: Any) -> dict[str, Any] | None:
+    """What the fault entry of a bundle's action says; None of a result."""
+    name, fields = entry
+    return dict(fields) if name == full_name(bundle.FaultEntry) else None
 
 
 def _told(records: list[Outgoing]) -> Counter[_Told]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from streams.device.events import CommandSettled, DeviceEvents, JobDispatched, JobLost, JobReported
-from streams.device.state import Device, id_bytes, recall
+from streams.device.state import Device, Flight, id_bytes, recall
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "states.md"
 NOWHERE: Final = "[*]"
@@ -27,10 +27,15 @@ def command_state(device: Device, correlation_id: str) -> str:
             if held.doubt is not None:
                 return "LookedFor" if sent else "InDoubt"
             if sent:
-                return "Begun" if flight is not None and correlation_id in flight.attempting else "Sent"
+                return "Begun" if flight is not None and _begun(flight, correlation_id) else "Sent"
             return "Waiting"
     outcome = recall(device.settled, id_bytes(correlation_id))
     return NOWHERE if outcome is None else str(outcome.status)
+
+
+def _begun(flight: Flight, correlation_id: str) -> bool:
+    """Whether the command, or an action of the bundle, has been announced."""
+    return correlation_id in flight.attempting or any(each.correlation_id == correlation_id for each in flight.actions)
 
 
 def job_state(device: Device) -> str:
@@ -48,6 +53,8 @@ def transitions(before: Device, decision: DeviceEvents, after: Device) -> Iterat
             for each in event.correlation_ids:
                 named.setdefault(each, []).append(label)
             yield "job", NOWHERE, label, job_state(after)
+        elif isinstance(event, JobReported) and event.remaining:
+            continue  # an M-Bus meter's job: its gateway gave one of several commands back
         elif isinstance(event, JobReported | JobLost):
             yield "job", job_state(before), label, "Reported" if isinstance(event, JobReported) else "Lost"
         elif hasattr(event, "correlation_id"):
@@ -57,9 +64,12 @@ def transitions(before: Device, decision: DeviceEvents, after: Device) -> Iterat
     outcomes = {
         event.correlation_id: str(event.status) for event in decision.events if isinstance(event, CommandSettled)
     }
+    lent = {held.correlation_id for held in (*before.queue, *after.queue) if held.delegated is not None}
     for correlation_id, labels in named.items():
+        if correlation_id in lent:
+            continue  # a gateway's copy: the command is the M-Bus meter's
         went = outcomes.get(correlation_id) or command_state(after, correlation_id)
-        yield "command", command_state(before, correlation_id), ", ".join(labels), went
+        yield "command", command_state(before, correlation_id), ", ".join(dict.fromkeys(labels)), went
 
 
 def drawn(document: str) -> set[Transition]:

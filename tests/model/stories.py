@@ -6,13 +6,17 @@ Hypothesis draws the seed.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from schemas.records import Lifecycle
 from streams.device.limits import Limits
 from tests.model.moves import (
+    BUNDLE,
     CANCEL,
     DEVICES,
+    GAS,
+    GAS_METERS,
     OPERATIONS,
     PARTITIONS,
     Again,
@@ -21,6 +25,7 @@ from tests.model.moves import (
     Calm,
     Crash,
     Decide,
+    Forget,
     Jump,
     Kill,
     Mood,
@@ -78,13 +83,14 @@ def move(random: Random, world: World) -> Move:
 def _ask(random: Random) -> Move:
     if random.random() < 0.2:
         return Again(random.randrange(64), random.random() < 0.2)
-    ask = Ask(random.randrange(DEVICES), random.randrange(8), 0)
+    through = random.random() < 0.25
+    ask = Ask(random.choice(GAS_METERS) if through else random.randrange(DEVICES), random.randrange(8), 0)
     if random.random() < 0.5:
-        return ask
+        return replace(ask, operation=GAS if through else random.choice((0, 0, BUNDLE)))
     return Ask(
         ask.device,
         ask.number,
-        random.randrange(len(OPERATIONS)),
+        random.randrange(len(OPERATIONS)) if not through or random.random() < 0.5 else GAS,
         random.choice((0, 1, 4, 4, 9, 10)),
         random.choice((None, *_TIMES)),
         random.choice((None, *_TIMES)),
@@ -128,6 +134,7 @@ def _fault(random: Random) -> Move:
             Pass(random.choice(_TIMES)),
             TakeOver(random.randrange(PARTITIONS), random.choice(_SKEWS)),
             Kill(random.randrange(2)),
+            Forget(random.randrange(PARTITIONS)),
             Mood(random.randrange(DEVICES), random.random() < 0.6),
             Jump(random.randrange(DEVICES), random.choice((1, 30, 5_000))),
         )

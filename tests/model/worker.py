@@ -6,19 +6,23 @@ once, no frame leaves after its deadline, and an attempt is acknowledged by the 
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
-from operations import Operation, catalogue
+from operations import Operation, build_request, bundle, catalogue, clear_alarm_register, synchronize_time
+from schemas import codec
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, Job, JobAttempting, JobCommand, JobEnded
-from tests.model.meter import Meter
-from tests.unit.streams.world import REGISTRATION
+from tests.model.meter import Meter, action_name
 
 OPENING: Final = 2  # ciphered frames of an association
 SILENT: Final = Fault(225, "CONNECTION_REFUSED", "METERLOG", "nobody listens")
 CUT: Final = Fault(226, "CONNECTION_LOST", "METERLOG", "no answer came")
 CANNOT_TELL: Final = Fault(0, "TECHNICAL", "METERLOG", "it looks as before and as after")
+RESULTS: Final[dict[str, Any]] = {  # of the actions of a bundle
+    "SynchronizeTime": synchronize_time.Result(),
+    "ClearAlarmRegister": clear_alarm_register.Result((1,)),
+}
 SAID_NO: Final = Fault(412, "ACTION_RESULT", "METERLOG", "the meter said no")
 
 
@@ -57,6 +61,17 @@ class Touch(Enum):
 
 Step = Touch | Announce | Tell
 Run = Generator[Step, Fate, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A command, or an action of one, and what the meter will have done by it."""
+
+    name: str
+    does: str
+    operation: Operation
+    meter: Meter
+    action: int | None = None
 
 
 class Carrying:
@@ -104,18 +119,61 @@ class Carrying:
             if fate is Fate.REFUSED:
                 return CommandEnded(name, Ended.FAILED, SAID_NO)
             return CommandEnded(name, Ended.SUCCESSFUL, facts=self._facts(command.operation))
+        if command.operation == bundle.NAME:
+            return (yield from self._bundle(command))
+        asked = _Asked(name, name, operation, self._meter)
+        if command.delegated is not None:
+            meter = self._clock.meters[command.delegated.device_id]
+            asked = _Asked(name, command.delegated.correlation_id, operation, meter)
+        return (yield from self._alone(asked, command.verify))
+
+    def _alone(self, asked: "_Asked", look: bool) -> Generator[Step, Fate, CommandEnded]:
         if self._never_open:
-            return CommandEnded(name, Ended.RETRIABLE, SILENT)
+            return CommandEnded(asked.name, Ended.RETRIABLE, SILENT)
         if self._over or self._late():
-            return CommandEnded(name, Ended.NOT_STARTED)
+            return CommandEnded(asked.name, Ended.NOT_STARTED)
         if not self._open:
             failure = yield from self._associate()
             if failure is not None:
                 self._never_open = True
-                return CommandEnded(name, Ended.RETRIABLE, failure)
-        if command.verify:
-            return (yield from self._look(name))
-        return (yield from self._converse(name, operation))
+                return CommandEnded(asked.name, Ended.RETRIABLE, failure)
+        return (yield from self._look(asked) if look else self._converse(asked))
+
+    def _bundle(self, command: JobCommand) -> Generator[Step, Fate, CommandEnded]:
+        """As `connectors/dlms/actions.py` does: what is answered stays, what is in doubt is looked for first."""
+        name = command.correlation_id
+        request = build_request(bundle.NAME, codec.decode_command(command.command).request)
+        entries = bundle.kept_entries(request, command.kept)
+        obtained = not all(map(bundle.not_done, entries))
+        tried, fault = False, None
+        for place, action in enumerate(request.actions):
+            asked = _Asked(name, action_name(name, place), bundle.operation_of(action), self._meter, place)
+            for look in (True, False):
+                entry = entries[place]
+                if not (bundle.in_doubt(action, entry) if look else bundle.not_done(entry)):
+                    continue
+                ended = yield from self._alone(asked, look)
+                tried |= ended.ended is not Ended.NOT_STARTED
+                if ended.ended in (Ended.RETRIABLE, Ended.UNKNOWN):
+                    fault = fault or ended.fault
+                if ended.ended is Ended.SUCCESSFUL:
+                    entries[place] = RESULTS[asked.operation.name]
+                elif not look:
+                    entries[place] = bundle.fault_entry(ended.ended, ended.fault or CUT)
+                elif ended.ended is Ended.NOT_DONE:
+                    entries[place] = bundle.fault_entry(Ended.NOT_STARTED, CUT)
+                elif ended.ended in (Ended.UNKNOWN, Ended.FAILED):
+                    entries[place] = replace(entry, looked=True)
+        pairs = list(zip(request.actions, entries, strict=True))
+        left = any(bundle.not_done(entry) or bundle.in_doubt(action, entry) for action, entry in pairs)
+        if self._never_open and not obtained:
+            return CommandEnded(name, Ended.RETRIABLE, SILENT)
+        if left and not tried:
+            return CommandEnded(name, Ended.NOT_STARTED)
+        result = None
+        if not all(map(bundle.not_done, entries)):
+            result = codec.encode_result(bundle.NAME, bundle.Result(tuple(entries)))
+        return CommandEnded(name, Ended.RETRIABLE if left else Ended.SUCCESSFUL, fault if left else None, result=result)
 
     def _associate(self) -> Generator[Step, Fate, Fault | None]:
         fate = yield Touch.OPEN
@@ -137,10 +195,11 @@ class Carrying:
         self._reached = True
         return None
 
-    def _converse(self, name: str, operation: Operation) -> Generator[Step, Fate, CommandEnded]:
+    def _converse(self, asked: "_Asked") -> Generator[Step, Fate, CommandEnded]:
+        name, operation = asked.name, asked.operation
         if not operation.repeatable:
             now = self._clock.worker_time(self.worker)
-            fate = yield Announce(JobAttempting(self.job.device_id, self.job.number, name, now))
+            fate = yield Announce(JobAttempting(self.job.device_id, self.job.number, name, now, asked.action))
             if fate in (Fate.LOST, Fate.UNANSWERED, Fate.LATE):
                 return CommandEnded(name, Ended.RETRIABLE, CUT)
         fate = yield Touch.SEND
@@ -155,14 +214,15 @@ class Carrying:
         if fate is Fate.REFUSED:
             self._over = False
             return CommandEnded(name, Ended.FAILED, SAID_NO)
-        self._meter.execute(name)
+        asked.meter.execute(asked.does)
         if fate is Fate.UNANSWERED:
             return CommandEnded(name, lost, CUT)
         self._over = False
         return CommandEnded(name, Ended.SUCCESSFUL)
 
-    def _look(self, name: str) -> Generator[Step, Fate, CommandEnded]:
+    def _look(self, asked: "_Asked") -> Generator[Step, Fate, CommandEnded]:
         """What became of an earlier attempt. Never a second attempt."""
+        name = asked.name
         fate = yield Touch.SEND
         self._over = True
         if self._late() or self._counter > self.job.counter_to or not self._frame() or not self._meter.answers:
@@ -172,9 +232,9 @@ class Carrying:
         self._over = False
         if fate is Fate.REFUSED:
             return CommandEnded(name, Ended.FAILED, SAID_NO)
-        if not self._meter.can_tell:
+        if not asked.meter.can_tell:
             return CommandEnded(name, Ended.UNKNOWN, CANNOT_TELL)
-        done = self._meter.executed[name]
+        done = asked.meter.executed[asked.does]
         return CommandEnded(name, Ended.SUCCESSFUL if done else Ended.NOT_DONE)
 
     def _frame(self) -> bool:
@@ -188,4 +248,6 @@ class Carrying:
         return bool(self._clock.worker_time(self.worker) > self.job.deadline)
 
     def _facts(self, operation: str) -> tuple[DeviceRegistered, ...]:
-        return (DeviceRegistered(REGISTRATION, self._meter.expects),) if operation == "AddDevice" else ()
+        if operation != "AddDevice":
+            return ()
+        return (DeviceRegistered(self._clock.registration(self.job.device_id), self._meter.expects),)
