@@ -179,38 +179,6 @@ class Queries:
             FROM set_aside FINAL ORDER BY at DESC, topic, partition, offset LIMIT %(limit)s"""
         return self._ask(query, {"limit": limit})
 
-    def last_day(self) -> dict[str, int]:
-        """Of the last 24 hours: devices `called`, of them `silent` when last called; commands `settled`, of them
-        `unknown` in the end; attempts `doubted`.
-        """
-        query = """
-            SELECT
-                (SELECT (count(), countIf(unanswered)) FROM (
-                    SELECT argMax(JSONExtractBool(detail, 'unreached'), (at, version)) AS unanswered FROM device_events
-                    WHERE kind = 'JobReported' AND at > now64(3) - INTERVAL 1 DAY GROUP BY device_id
-                )) AS calls,
-                (SELECT countIf(kind = 'CommandDoubted') FROM device_events FINAL WHERE at > now64(3) - INTERVAL 1 DAY
-                ) AS doubted,
-                (SELECT (count(), countIf(status = 'Unknown')) FROM responses FINAL
-                    WHERE NOT repeated AND settled_at > now64(3) - INTERVAL 1 DAY
-                ) AS ends
-            """
-        (row,) = self._ask(query)
-        (called, silent), (settled, unknown) = row["calls"], row["ends"]
-        return {
-            "called": called, "silent": silent, "settled": settled, "unknown": unknown, "doubted": row["doubted"],
-        }  # fmt: skip
-
-    def disks(self) -> list[tuple[str, int, int]]:
-        """Name, bytes free, bytes in all, of each disk of the server."""
-        found = self._ask("SELECT name, free_space, total_space FROM system.disks ORDER BY name")
-        return [(row["name"], row["free_space"], row["total_space"]) for row in found]
-
-    def clock(self) -> float:
-        """The server's clock, seconds since the epoch."""
-        (row,) = self._ask("SELECT toUnixTimestamp64Milli(now64(3)) / 1000 AS now")
-        return float(row["now"])
-
     def _ask(self, query: str, values: Mapping[str, Any] | None = None) -> list[Found]:
         try:
             rows, columns = self._client.execute(query, dict(values) if values else None, with_column_types=True)

@@ -132,12 +132,12 @@ class Load:
         pem = (self.world.folder / "keys" / PUBLIC_FILE).read_bytes()
         lines = [*read(self.world.shipment, seal_plain=lambda secret: seal_for_platform(pem, secret))]
         good = [line for line in lines if isinstance(line, GoodLine)]
-        self._send([Command(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
+        self.send([Command(str(uuid.uuid4()), line.device_id, "AddDevice", line.request) for line in good])
 
     def wave(self, commands: int) -> set[str]:
         """Send what `compose` gives; the ids of what is new in it."""
         before, wave = self._again, self.compose(commands)
-        self._send([*before, *wave])
+        self.send([*before, *wave])
         return {command.correlation_id for command in wave}
 
     def compose(self, commands: int) -> list[Command]:
@@ -181,20 +181,24 @@ class Load:
                 sent.write(json.dumps(said) + "\n")
                 self.asked.add(correlation_id)
 
-    def _send(self, wave: Sequence[Command]) -> None:
+    def offer(self, wave: Sequence[Command]) -> bool:
+        """Send it; whether the broker took all of it. What was not taken may be sent again, under the same ids."""
+        self.note(wave)
+        return self._taken(wave)
+
+    def send(self, wave: Sequence[Command]) -> None:
         """As an upstream does: what a broker that is away too long did not take is sent again, under the same ids."""
         self.note(wave)
+        until(lambda: self._taken(wave), 300, "the broker takes commands")
 
-        def taken() -> bool:
-            for correlation_id, device_id, operation, request in wave:
-                self.upstream.send(operation, device_id, request, correlation_id=correlation_id)
-            try:
-                self.upstream.flush()
-            except NotDelivered:
-                return False
-            return True
-
-        until(taken, 300, "the broker takes commands")
+    def _taken(self, wave: Sequence[Command]) -> bool:
+        for correlation_id, device_id, operation, request in wave:
+            self.upstream.send(operation, device_id, request, correlation_id=correlation_id)
+        try:
+            self.upstream.flush()
+        except NotDelivered:
+            return False
+        return True
 
 
 @contextmanager
