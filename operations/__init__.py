@@ -24,7 +24,7 @@ from operations._meter import Device, Known, Meter
 from operations._profile import Profile, not_in_profile
 from operations._steps import Answer, Steps, Verifying
 from operations._verifying import check_verify
-from schemas.records import CommandHeader, EnergyReads, MeterEvents, MeterOutages, RegisterReads
+from schemas.records import CommandHeader, EnergyReads, MeterEvents, MeterOutages, ProfileReads, RegisterReads
 
 __all__ = [
     "Cost", "Device", "Known", "Meter", "Operation", "build_request", "bundled", "catalogue", "decided", "operation",
@@ -33,7 +33,8 @@ __all__ = [
 StepsFunction = Callable[[Any, Meter], Steps[Any]]
 VerifyFunction = Callable[[Any, Meter], Verifying[Any]]
 DecideFunction = Callable[[Any, Device], Answer[Any] | None]
-ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[RegisterReads | EnergyReads | MeterEvents | MeterOutages]]
+Reads = RegisterReads | EnergyReads | ProfileReads | MeterEvents | MeterOutages
+ReadsFunction = Callable[[CommandHeader, Any, int], Iterable[Reads]]
 NeedsFunction = Callable[[Any], tuple[str, ...]]
 
 

@@ -161,12 +161,13 @@ class Profile:
 
 
 def not_in_profile(profile: Profile, tag: str) -> Rejected:
-    """The refusal of operations-reading 1.4: not retriable, code 416 (operations-managing 2.16)."""
-    return Rejected(
-        f"No address found for {tag} in protocol {profile.protocol} {profile.version}",
-        code=416,
-        name="OPERATION_NOT_SUPPORTED_BY_PLATFORM_FOR_PROTOCOL",
-    )
+    """The refusal of operations-reading 1.4."""
+    return not_supported(f"No address found for {tag} in protocol {profile.protocol} {profile.version}")
+
+
+def not_supported(reason: str) -> Rejected:
+    """What this protocol version cannot do: not retriable, code 416 (operations-managing 2.16)."""
+    return Rejected(reason, code=416, name="OPERATION_NOT_SUPPORTED_BY_PLATFORM_FOR_PROTOCOL")
 
 
 @cache

@@ -1,6 +1,6 @@
 """Numbers and scalers out of meters' answers: what is not of the expected type is unusable, never guessed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -8,8 +8,6 @@ from operations._data import Data, Tag
 from operations._errors import MeterUnusable
 from operations._profile import ScalerUnit
 
-WATT_HOUR: Final = 30
-CUBIC_METRE, CORRECTED_CUBIC_METRE = 13, 14
 MILLIONTHS: Final = 6
 UNITS: Final = {
     7: "s",
@@ -26,6 +24,10 @@ UNITS: Final = {
 }
 """DLMS unit codes as answers and read records write them (operations-reading 1.5); a count has no unit."""
 KILO: Final = 3
+KILO_UNITS: Final = {30: "kWh", 32: "kvarh"}
+"""Units that results and read records hold in thousands."""
+ENERGY: Final = (30,)
+VOLUME: Final = (13, 14)
 LARGEST: Final = (1 << 63) - 1
 _ONLY_INT: Final = {int}
 
@@ -78,38 +80,36 @@ def millionths(value: Decimal | None) -> int | None:
 
 def kilowatt_hours(raw: int, scaling: ScalerUnit, what: str) -> Decimal:
     """raw x 10^scaler watt-hours, exact, in kWh. Raises MeterUnusable as `Millionths` does."""
-    return Decimal(Millionths(scaling, what).of(raw)).scaleb(-MILLIONTHS)
+    return Decimal(Millionths(scaling, what, ENERGY).of(raw)).scaleb(-MILLIONTHS)
 
 
 def cubic_metres(raw: int, scaling: ScalerUnit, what: str) -> Decimal:
-    """raw x 10^scaler m3, exact. Raises MeterUnusable for another unit, for what is finer than a millionth of a m3,
-    and for more than 63 bits of them: read records hold no other.
-    """
-    if scaling.unit not in (CUBIC_METRE, CORRECTED_CUBIC_METRE):
-        raise MeterUnusable(f"{what}: unit {scaling.unit} is not supported in a meter read, 13 or 14 (m3) is wanted")
-    value = Decimal(raw).scaleb(scaling.scaler)
-    millionths = value.scaleb(MILLIONTHS)
-    if millionths != millionths.to_integral_value() or not -LARGEST <= millionths <= LARGEST:
-        raise MeterUnusable(f"{what}: {raw} x 10^{scaling.scaler} m3 is no whole number of millionths in 63 bits")
-    return value
+    """raw x 10^scaler m3, exact. Raises MeterUnusable as `Millionths` does."""
+    return Decimal(Millionths(scaling, what, VOLUME).of(raw)).scaleb(-MILLIONTHS)
+
+
+def unit_name(code: int) -> str:
+    """The unit that results and read records hold values in; a code this domain does not use keeps its number."""
+    return KILO_UNITS.get(code) or UNITS.get(code, f"unit {code}")
 
 
 class Millionths:
-    """From a register's raw values to millionths of a kWh: what results and read records hold, exactly.
+    """From a register's raw values to millionths of our unit: what results and read records hold, exactly.
 
-    Raises MeterUnusable for another unit than Wh (operations-reading 1.5), for a value that is no whole number of
-    millionths, and for one beyond 63 bits.
+    `wanted`: the DLMS units that will do; any when it is empty. Raises MeterUnusable for another unit
+    (operations-reading 1.5), for a value that is no whole number of millionths, and for one beyond 63 bits.
     """
 
-    __slots__ = ("_divisor", "_multiplier", "_what")
+    __slots__ = ("_divisor", "_multiplier", "_unit", "_what")
 
-    def __init__(self, scaling: ScalerUnit, what: str) -> None:
-        if scaling.unit != WATT_HOUR:
-            raise MeterUnusable(f"{what}: unit {scaling.unit} is not supported in a meter read, 30 (Wh) is wanted")
-        exponent = scaling.scaler + MILLIONTHS - KILO
+    def __init__(self, scaling: ScalerUnit, what: str, wanted: Collection[int] = ()) -> None:
+        if wanted and scaling.unit not in wanted:
+            asked = " or ".join(f"{code} ({unit_name(code)})" for code in wanted)
+            raise MeterUnusable(f"{what}: unit {scaling.unit} is not supported in this read, {asked} is wanted")
+        exponent = scaling.scaler + MILLIONTHS - (KILO if scaling.unit in KILO_UNITS else 0)
         self._multiplier: int = 10 ** max(exponent, 0)
         self._divisor: int = 10 ** max(-exponent, 0)
-        self._what = what
+        self._unit, self._what = unit_name(scaling.unit), what
 
     def of(self, raw: object) -> int:
         """One value."""
@@ -117,9 +117,9 @@ class Millionths:
             raise MeterUnusable(f"{self._what}: {raw!r} is no number")
         scaled, rest = divmod(raw * self._multiplier, self._divisor)
         if rest:
-            raise MeterUnusable(f"{self._what}: {raw} is finer than a millionth of a kWh")
+            raise MeterUnusable(f"{self._what}: {raw} is finer than a millionth of a {self._unit}")
         if not -LARGEST <= scaled <= LARGEST:
-            raise MeterUnusable(f"{self._what}: {raw} is more than 63 bits of millionths of a kWh")
+            raise MeterUnusable(f"{self._what}: {raw} is more than 63 bits of millionths of a {self._unit}")
         return scaled
 
     def column(self, raw: Sequence[Any]) -> list[int | None]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from operations import Cost, Meter, operation
 from operations._cosem_time import instant_of, millis_of, moment_of
-from operations._energy_profile import in_zone
+from operations._profile_rows import in_zone
 from operations._errors import MeterUnusable, Rejected
 from operations._events import name_of
 from operations._profile import Profile, ScalerUnit

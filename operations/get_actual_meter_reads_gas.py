@@ -2,7 +2,7 @@
 
 Reference operations-reading 6.2; a hydrogen meter (SMART_METER_W) is read the same way. The conversation is with the
 gateway: `meter` has the gateway's profile and the channel of the M-Bus meter. The scaler hangs on the make of the gas
-meter (2.3), which nobody tells us: attribute 3 says it.
+meter (2.3): attribute 3 says it, unless the caller does.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from operations import Device, Meter, operation
+from operations import Meter, _gas_models, operation
 from operations._cosem_time import instant_of, millis_of, moment_of
 from operations._data import Data
-from operations._errors import MeterRefused, MeterUnusable, Rejected
-from operations._rules import ASSOCIATION, mbus_meter
+from operations._errors import MeterRefused, MeterUnusable
+from operations._rules import ASSOCIATION, gas_meter, needed_channel
 from operations._steps import Answer, Attribute, GetList, Now, Refusal, Steps
 from operations._values import MILLIONTHS, cubic_metres, number, scaler_unit
 from schemas.records import CommandHeader, RegisterRead, RegisterReads
@@ -26,7 +26,9 @@ QUANTITY: Final = "consumption"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Nothing to say: gateway and channel are those of the meter's registration."""
+    """Gateway and channel are those of the meter's registration; `device_model_codes` as in `_gas_models`."""
+
+    device_model_codes: str = ""  # of gateway and channels 1 to 4, commas between; not known: the meter is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,6 @@ class Result:
     log_time: datetime
     consumption: Decimal | None  # m3, exact; None when the gateway holds none
     capture_time: datetime
-
-
-def decide(request: Request, device: Device) -> None:
-    """Raises Rejected 401 as operations-reading 6.2 says, in its words."""
-    mbus_meter(request, device)
-    if device.device_type and device.channel is None:
-        raise Rejected("Meter for gas reads should have a channel configured.", field="device_id")
-    if device.device_type and device.gateway_id is None:
-        raise Rejected("Meter for gas reads should have an energy meter as gateway device.", field="device_id")
 
 
 def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[RegisterReads]:
@@ -61,7 +54,7 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[R
     repeatable=True,
     seconds=60,
     frames=ASSOCIATION + 8,  # three attributes one by one, or a list
-    decide=decide,
+    decide=gas_meter,
     bundled=False,  # the action of a bundle would have to name the M-Bus meter
     reads=reads,
 )
@@ -69,11 +62,11 @@ def steps(request: Request, meter: Meter) -> Steps[Result]:
     """Raises MeterRefused when the gateway refuses an attribute (nothing on the channel: object-unavailable),
     MeterUnusable when it says no capture time or the value is no volume.
     """
-    if meter.channel is None:
-        raise Rejected("Meter for gas reads should have a channel configured.", field="device_id")
-    register = meter.profile.on_channel(VALUE, meter.channel)
+    channel = needed_channel(meter)
+    register = meter.profile.on_channel(VALUE, channel)
+    known = register.scaler_unit or _gas_models.scaling(request.device_model_codes, channel)
     asked: list[Attribute] = [register.at(2), register.at(5)]
-    if register.scaler_unit is None:
+    if known is None:
         asked.append(register.at(3))
     answers: list[Data | Refusal] = yield GetList(tuple(asked))
     if len(answers) != len(asked):
@@ -89,7 +82,7 @@ def steps(request: Request, meter: Meter) -> Steps[Result]:
     raw = number(found[0], register.tag)
     consumption = None
     if raw is not None:
-        scaling = register.scaler_unit or scaler_unit(found[2], register.tag)
+        scaling = known or scaler_unit(found[2], register.tag)
         consumption = cubic_metres(raw, scaling, register.tag)
     now: datetime = yield Now()
     return Answer(Result(log_time=now, consumption=consumption, capture_time=moment_of(captured)))

@@ -4,34 +4,22 @@ Reference operations-reading 7.1 to 7.7 (electricity). A daily or monthly profil
 the M-Bus meters; then only the electricity columns are asked for, unless the device cannot select columns.
 """
 
-import sys
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
-from operations import Meter, operation
+from operations import Meter, _buffer, operation
 from operations._cosem_time import millis_of
-from operations._energy_profile import CLOCK_CLASS, STATUS_CLASS, Cell, convert, in_zone, is_electricity, stepper
-from operations._errors import MeterRefused, Rejected
-from operations._profile import Column, CosemObject, ScalerUnit
+from operations._errors import MeterRefused
+from operations._period import PeriodType, check_range, months
+from operations._profile import Column
+from operations._profile_rows import is_clock, is_status, packed, stepper, table
 from operations._rules import ASSOCIATION, electricity_meter
-from operations._steps import Answer, Get, Range, ReadRows, Steps
-from operations._values import scaler_unit
-from schemas.records import NO_VALUE, CommandHeader, EnergyReads
-
-
-class PeriodType(StrEnum):
-    """Which profile: quarter-hours, days, months."""
-
-    INTERVAL = "INTERVAL"
-    DAILY = "DAILY"
-    MONTHLY = "MONTHLY"
-
+from operations._steps import Answer, Get, Steps
+from operations._values import ENERGY, Millionths, scaler_unit
+from schemas.records import CommandHeader, EnergyReads
 
 _PROFILES = {period: f"{period}_PROFILE" for period in PeriodType}
-_CALENDAR = {PeriodType.INTERVAL: (0, 0), PeriodType.DAILY: (1, 0), PeriodType.MONTHLY: (0, 1)}  # days, months
 _COLUMNS = {  # field of the result -> tag of its register; the packed record's field
     "active_energy_import": ("ACTIVE_ENERGY_IMPORT_TOTAL", "import_total"),
     "active_energy_export": ("ACTIVE_ENERGY_EXPORT_TOTAL", "export_total"),
@@ -51,13 +39,7 @@ class Request:
     end_date: datetime  # and rows at this one
 
     def __post_init__(self) -> None:
-        for name, moment in (("begin_date", self.begin_date), ("end_date", self.end_date)):
-            if moment.tzinfo is None:
-                raise Rejected("has no time zone", field=name)
-            if not 2 <= moment.year <= 9998:  # a zone moves it by hours
-                raise Rejected(f"{moment.year} is no year a meter knows", field=name)
-        if self.begin_date > self.end_date:
-            raise Rejected("lies after end_date", field="begin_date")
+        check_range(self.begin_date, self.end_date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +73,9 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[E
         correlation_id=header.correlation_id,
         period=result.period_type.value,
         received_at=received_at,
-        times=_packed(result.log_times),
+        times=packed(result.log_times),
         statuses=bytes(status or 0 for status in statuses),
-        **{packed: _packed(getattr(result, name)) for name, (_, packed) in _COLUMNS.items()},
+        **{column: packed(getattr(result, name)) for name, (_, column) in _COLUMNS.items()},
     )
 
 
@@ -102,50 +84,38 @@ def reads(header: CommandHeader, result: Result, received_at: int) -> Iterator[E
     needs=tuple(_PROFILES.values()),
     repeatable=True,
     seconds=300,
-    frames=ASSOCIATION + 392,  # 960 rows (some 27 kB) in blocks of 90 bytes, 8 scalers
+    frames=ASSOCIATION + _buffer.FALLBACKS + 392,  # 960 rows (some 27 kB) in blocks of 90 bytes, 8 scalers
     decide=electricity_meter,
     reads=reads,
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:
     """Raises MeterRefused when buffer or scaler are refused, MeterUnusable for cells and scalers nobody can use."""
-    buffer = meter.profile[_PROFILES[request.period_type]]
-    columns, selection = _selection(request, meter, buffer)
-    rows: Sequence[tuple[Cell, ...]] = yield ReadRows(buffer.at(2), selection)
-    scalings: dict[str, ScalerUnit] = {}
+    profile = meter.profile[_PROFILES[request.period_type]]
+    electricity = tuple([column for column in profile.columns if is_electricity(column)])
+    begin, end = request.begin_date, request.end_date
+    rows, columns = yield from _buffer.read(meter, profile.at(2), profile.columns, electricity, begin, end)
+    scales: dict[Column, Millionths] = {}
     for column in columns:  # one at a time: some meters cannot answer a list here (7.2)
-        if column.class_id in (CLOCK_CLASS, STATUS_CLASS) or column.attribute != 2:
+        if is_clock(column) or is_status(column) or column.attribute != 2:
             continue
         try:
             scaling = scaler_unit((yield Get(meter.profile[column.tag].at(3))), column.tag)
         except MeterRefused:
-            if is_electricity(column):
+            if column in electricity:
                 raise
             continue  # no M-Bus meter on that channel, and nothing of it is reported
-        if is_electricity(column):
-            scalings[column.tag] = scaling
-    days, months = _CALENDAR[request.period_type]
-    step = stepper(buffer.capture_period, days, months, meter.time_zone)
-    begin, end = millis_of(request.begin_date), millis_of(request.end_date)
+        if column in electricity:
+            scales[column] = Millionths(scaling, column.tag, ENERGY)
+    step = stepper(profile.capture_period, months(request.period_type), meter.time_zone)
     repeats = meter.profile.traits.null_data_compression
-    found = convert(rows, columns, scalings, step, begin, end, repeats=repeats)
-    values = {name: found.values[tag] for name, (tag, _) in _COLUMNS.items() if tag in found.values}
+    found = table(rows, columns, step, millis_of(begin), millis_of(end), repeats=repeats)
+    by_tag = {column.tag: tuple(scale.column(found.cells[column])) for column, scale in scales.items()}
+    values = {name: by_tag[tag] for name, (tag, _) in _COLUMNS.items() if tag in by_tag}
     return Answer(Result(request.period_type, found.times, found.statuses, **values))
 
 
-def _selection(request: Request, meter: Meter, buffer: CosemObject) -> tuple[tuple[Column, ...], Range | None]:
-    """The columns that will come, and the selection to ask for; no definitions where all columns are wanted."""
-    traits = meter.profile.traits
-    wanted = tuple(column for column in buffer.columns if is_electricity(column))
-    some = meter.selective_access and traits.range_selection and traits.column_selection and wanted != buffer.columns
-    begin, end = (in_zone(moment, meter.time_zone) for moment in (request.begin_date, request.end_date))
-    definitions = tuple(column.definition for column in wanted) if some else ()
-    selection = Range(begin, end, definitions) if traits.range_selection else None
-    return wanted if some else buffer.columns, selection
-
-
-def _packed(column: tuple[int | None, ...]) -> bytes:
-    """Little-endian int64, NO_VALUE for None."""
-    packed = array("q", [NO_VALUE if value is None else value for value in column])
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tobytes()
+def is_electricity(column: Column) -> bool:
+    """Clock, status, and registers of the medium electricity (value group A): not the M-Bus columns of a combined
+    profile.
+    """
+    return is_clock(column) or is_status(column) or column.obis[0] == 1

@@ -439,6 +439,34 @@ class EnergyReads:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileColumn:
+    """One quantity of a profile. `values`: int64 millionths of `unit`, NO_VALUE for a missing one. `value_times`: int64
+    milliseconds UTC when each value itself was taken, where that is not the row's time (M-Bus meters); else empty.
+    """
+
+    quantity: str  # average_voltage_l1
+    unit: str  # V, A, W, var, kWh, m3, s, %; empty for a count
+    values: bytes
+    value_times: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileReads:
+    """Rows of any profile but the energy profiles of the electricity meter, as packed little-endian columns, as
+    `EnergyReads` has them. `statuses` is empty when the profile has none.
+    """
+
+    device_id: str
+    correlation_id: str
+    received_at: int
+    logical_name: str  # of the profile: 1-0:99.1.1.255
+    profile: str  # its name, POWER_QUALITY_PROFILE_1; empty when nobody named it
+    times: bytes
+    statuses: bytes
+    columns: tuple[ProfileColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MeterEvent:
     """One entry of an event log: `code` as the meter wrote it. `counter`, `magnitude` and `duration` only where the log
     has them; `magnitude` counts millionths of `magnitude_unit` (empty: of the meter's raw number, as nobody knows its

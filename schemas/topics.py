@@ -169,8 +169,8 @@ READS_REGISTERS: Final = Topic(
 )
 READS_PROFILES: Final = Topic(
     name="metering.reads.profiles.v1",
-    about="Rows of energy profiles, as packed columns",
-    records=("meterlog.EnergyReads",),
+    about="Rows of profiles, as packed columns: of the energy profiles, and of all others",
+    records=("meterlog.EnergyReads", "meterlog.ProfileReads"),
     writers=("connectors/dlms",),
     readers=("connectors/clickhouse", "analytics"),
     compression="zstd",

@@ -27,6 +27,7 @@ from schemas.records import (
     LargeResult,
     MeterEvents,
     MeterOutages,
+    ProfileReads,
     RegisterReads,
 )
 from schemas.topics import (
@@ -48,6 +49,7 @@ _READS: Final[dict[type, Topic]] = {
     EnergyReads: READS_PROFILES,
     MeterEvents: METER_EVENTS,
     MeterOutages: METER_EVENTS,
+    ProfileReads: READS_PROFILES,
 }
 
 _log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from operations._profile import Profile, profiles
 from operations._steps import Answer, Attribute, CannotTell, Get, NotDone, Now, Set, Steps, Verifying
 from operations.synchronize_time import Request, Result
 
-OF_MBUS_METERS = {"GetActualMeterReadsGas"}
+OF_MBUS_METERS = {"GetActualMeterReadsGas", "GetPeriodicMeterReadsGas"}
 OPERATIONS = list(catalogue().values())
 each_operation = pytest.mark.parametrize("each", OPERATIONS, ids=lambda each: each.name)
 
