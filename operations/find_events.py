@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from operations import Cost, Meter, operation
 from operations._cosem_time import instant_of, millis_of, moment_of
-from operations._profile_rows import in_zone
 from operations._errors import MeterUnusable, Rejected
 from operations._events import name_of
 from operations._profile import Profile, ScalerUnit
+from operations._profile_rows import in_zone
 from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Range, ReadRows, Steps
 from operations._values import UNITS, millionths, scaled

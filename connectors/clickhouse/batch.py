@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from connectors.clickhouse import device_rows, event_rows, rows
+from connectors.clickhouse import device_rows, event_rows, read_rows, rows
 from connectors.clickhouse.rows import Row, Rows, SetAside
 from schemas import codec
-from schemas.records import EnergyReads, LargeResult, MeterEvents, MeterOutages, RegisterReads
+from schemas.records import EnergyReads, LargeResult, MeterEvents, MeterOutages, ProfileReads, RegisterReads
 
 Partition = tuple[str, int]  # topic and number
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **rows.COLUMNS,
+    **read_rows.COLUMNS,
     **device_rows.COLUMNS,
     **event_rows.COLUMNS,
     "set_aside_in": ("topic", "partition", "offset", "device_id", "reason", "at"),
@@ -81,12 +82,17 @@ class Batch:
         name = codec.name_of(data)
         if name == "meterlog.EnergyReads":
             reads: EnergyReads = codec.decode(data)
-            row, count = rows.energy(reads)
+            row, count = read_rows.energy(reads)
             self._append(number, "energy_reads_in", row)
+            self.expanded[number] = count
+        elif name == "meterlog.ProfileReads":
+            profile: ProfileReads = codec.decode(data)
+            row, count = read_rows.profile(profile)
+            self._append(number, "profile_reads_in", row)
             self.expanded[number] = count
         elif name == "meterlog.RegisterReads":
             registers: RegisterReads = codec.decode(data)
-            row, count = rows.registers(registers)
+            row, count = read_rows.registers(registers)
             self._append(number, "register_reads_in", row)
             self.expanded[number] = count
         elif name == "meterlog.MeterEvents":

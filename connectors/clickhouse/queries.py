@@ -14,6 +14,7 @@ Found = dict[str, Any]
 UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
 COUNTED: Final = (
     "energy_reads",
+    "profile_reads",
     "register_reads",
     "meter_events",
     "meter_outages",

@@ -1,11 +1,8 @@
-"""Records to the rows ClickHouse is sent, pure. Each is checked here, so that none can have a whole insert refused.
-
-A read is one row, however many rows its profile had: the record's packed columns go on as they are, and a materialized
-view expands them (`infra/clickhouse/001_energy_reads.sql`). That is faster than sending ready columns.
+"""Outcomes to the rows ClickHouse is sent, and what all rows have in common: pure. Each record is checked, so that none
+can have a whole insert refused.
 """
 
 import json
-import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +10,7 @@ from enum import Enum
 from typing import Any, Final
 
 from schemas import codec
-from schemas.records import NO_VALUE, EnergyReads, Fault, LargeResult, RegisterReads, ResponseHeader
+from schemas.records import Fault, LargeResult, ResponseHeader
 
 Row = tuple[Any, ...]
 Rows = tuple[tuple[str, Row], ...]  # table and row
@@ -21,39 +18,12 @@ Rows = tuple[tuple[str, Row], ...]  # table and row
 # Nothing a meter can have measured lies outside. Each month is a part of the table, so wild times would be many parts.
 EARLIEST_MS: Final = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
 LATEST_MS: Final = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000)
-# The upper bytes of a little-endian time from 2004-11-03 to 2074-07-11: a whole column is checked with three slices.
-_BYTE_5: Final = bytes((1, 2))
-
-PERIODS: Final = {"INTERVAL": b"INTERVAL", "DAILY": b"DAILY", "MONTHLY": b"MONTHLY"}
 INT64_MAX: Final = (1 << 63) - 1
 MAX_DEVICE_BYTES: Final = 256
 ZERO_UUID: Final = bytes(16)
 
 # Columns of the tables as `Target` inserts them; the rows below are in this order.
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "energy_reads_in": (
-        "device_id",
-        "period",
-        "received_at",
-        "correlation",
-        "times",
-        "statuses",
-        "packed_import_total",
-        "packed_export_total",
-        "packed_import_rate1",
-        "packed_import_rate2",
-        "packed_export_rate1",
-        "packed_export_rate2",
-    ),
-    "register_reads_in": (
-        "device_id",
-        "captured_at",
-        "received_at",
-        "correlation",
-        "quantities",
-        "units",
-        "packed_values",
-    ),
     "responses_in": (
         "device_id",
         "received_at",
@@ -86,65 +56,6 @@ class SetAside(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def energy(record: EnergyReads) -> tuple[Row, int]:
-    """One row for `energy_reads_in`, and how many rows it becomes. Raises SetAside."""
-    times = record.times
-    size = len(times)
-    if size % 8:
-        raise SetAside(f"times: {size} bytes, not a multiple of 8")
-    rows = size // 8
-    statuses = record.statuses or bytes(rows)
-    if len(statuses) != rows:
-        raise SetAside(f"statuses: {len(statuses)} rows, times have {rows}")
-    values = (
-        record.import_total,
-        record.export_total,
-        record.import_rate1,
-        record.import_rate2,
-        record.export_rate1,
-        record.export_rate2,
-    )
-    for number, column in enumerate(values):
-        if column and len(column) != size:
-            name = COLUMNS["energy_reads_in"][6 + number].removeprefix("packed_")
-            raise SetAside(f"{name}: {len(column)} bytes, times have {size}")
-    if any(times[7::8]) or any(times[6::8]) or times[5::8].strip(_BYTE_5):
-        _check_each(times)
-    period = PERIODS.get(record.period)
-    if period is None:
-        raise SetAside(f"period: {record.period!r} is none of {', '.join(PERIODS)}")
-    row = (
-        device(record.device_id),
-        period,
-        moment(record.received_at, "received_at"),
-        correlation(record.correlation_id),
-        times,
-        statuses,
-        *values,
-    )
-    return row, rows
-
-
-def registers(record: RegisterReads) -> tuple[Row, int]:
-    """One row for `register_reads_in`, and how many rows it becomes. Raises SetAside."""
-    values = [NO_VALUE if each.value is None else each.value for each in record.registers]
-    for each in record.registers:
-        if each.value is not None and not -INT64_MAX <= each.value <= INT64_MAX:
-            raise SetAside(f"value of {each.quantity}: {each.value} is not a 64-bit number of millionths")
-        if not each.quantity:
-            raise SetAside("quantity: empty")
-    row = (
-        device(record.device_id),
-        moment(record.captured_at, "captured_at"),
-        moment(record.received_at, "received_at"),
-        correlation(record.correlation_id),
-        [each.quantity.encode() for each in record.registers],
-        [each.unit.encode() for each in record.registers],
-        struct.pack(f"<{len(values)}q", *values),
-    )
-    return row, len(values)
 
 
 def response(header: ResponseHeader, result: Any, partition: int, offset: int) -> Row:
@@ -262,8 +173,3 @@ _JSON: Final[dict[type, Callable[[Any], Any]]] = {
     bytes: bytes.hex,
     float: _number,
 }
-
-
-def _check_each(times: bytes) -> None:
-    for row, (millis,) in enumerate(struct.iter_unpack("<q", times)):
-        moment(millis, f"time of row {row}")

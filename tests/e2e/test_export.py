@@ -12,7 +12,7 @@ from connectors.clickhouse.export import Progress, Server, export
 from connectors.clickhouse.queries import QueryFailed
 from connectors.faces.cli import cli
 from tests.e2e.sink_world import energy
-from tests.e2e.test_analytics import Tables
+from tests.e2e.tables import Tables
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.clickhouse import device_rows, rows
+from connectors.clickhouse import device_rows, read_rows, rows
 from connectors.clickhouse.batch import COLUMNS, Batch
 from connectors.clickhouse.rows import SetAside
 from schemas import codec
@@ -19,6 +19,8 @@ from schemas.records import (
     NO_VALUE,
     EnergyReads,
     Fault,
+    ProfileColumn,
+    ProfileReads,
     RegisterRead,
     RegisterReads,
     ResponseHeader,
@@ -78,7 +80,7 @@ def test_what_is_no_uuid_is_refused(text: str) -> None:
 
 
 def test_columns_go_on_as_they_are() -> None:
-    row, count = rows.energy(READS)
+    row, count = read_rows.energy(READS)
     assert count == 2
     told = dict(zip(COLUMNS["energy_reads_in"], row, strict=True))
     assert told["times"] == READS.times
@@ -87,7 +89,7 @@ def test_columns_go_on_as_they_are() -> None:
 
 
 def test_a_profile_without_status_has_zeros() -> None:
-    row, _ = rows.energy(replace(READS, statuses=b""))
+    row, _ = read_rows.energy(replace(READS, statuses=b""))
     assert row[5] == b"\x00\x00"
 
 
@@ -97,15 +99,15 @@ def test_times_pass_if_and_only_if_each_lies_between_2000_and_2100(times: list[i
     read = replace(READS, times=struct.pack(f"<{count}q", *times), statuses=bytes(count), import_total=b"")
     plausible = all(rows.EARLIEST_MS <= each < rows.LATEST_MS for each in times)
     if plausible:
-        assert rows.energy(read)[1] == count
+        assert read_rows.energy(read)[1] == count
     else:
         with pytest.raises(SetAside, match="time of row"):
-            rows.energy(read)
+            read_rows.energy(read)
 
 
 @given(st.integers(rows.EARLIEST_MS, rows.LATEST_MS - 1))
 def test_plausible_times_pass(millis: int) -> None:
-    assert rows.energy(replace(READS, times=struct.pack("<2q", AT, millis)))[1] == 2
+    assert read_rows.energy(replace(READS, times=struct.pack("<2q", AT, millis)))[1] == 2
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,57 @@ def test_plausible_times_pass(millis: int) -> None:
 )
 def test_a_bad_read_is_set_aside_by_field(change: dict[str, object], reason: str) -> None:
     with pytest.raises(SetAside) as raised:
-        rows.energy(replace(READS, **change))  # type: ignore[arg-type]
+        read_rows.energy(replace(READS, **change))  # type: ignore[arg-type]
+    assert reason in raised.value.reason
+
+
+GAS = ProfileReads(
+    device_id="GM0001",
+    correlation_id=ID,
+    received_at=AT + 5_000,
+    logical_name="0-1:24.3.0.255",
+    profile="MBUS_INTERVAL_PROFILE",
+    times=struct.pack("<2q", AT, AT + 3_600_000),
+    statuses=b"",
+    columns=(
+        ProfileColumn("consumption", "m3", struct.pack("<2q", 5, NO_VALUE), struct.pack("<2q", NO_VALUE, AT)),
+        ProfileColumn("temperature", "", struct.pack("<2q", 1, 2)),
+    ),
+)
+
+
+def test_a_profile_is_one_row_with_its_columns_side_by_side() -> None:
+    row, count = read_rows.profile(GAS)
+    assert count == 4
+    told = dict(zip(COLUMNS["profile_reads_in"], row, strict=True))
+    assert told["profile"] == b"MBUS_INTERVAL_PROFILE"
+    assert told["statuses"] == b"\x00\x00"
+    assert told["quantities"] == [b"consumption", b"temperature"]
+    assert told["packed_value_times"] == [GAS.columns[0].value_times, b""]
+    nameless = dict(zip(COLUMNS["profile_reads_in"], read_rows.profile(replace(GAS, profile=""))[0], strict=True))
+    assert nameless["profile"] == nameless["logical_name"] == b"0-1:24.3.0.255"
+    batch = Batch.of([Given(codec.encode(GAS))])
+    assert (batch.aside, batch.tables["profile_reads_in"].rows, batch.expanded[0]) == ({}, [row], 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"times": GAS.times[:-1]}, "times: 15 bytes"),
+        ({"times": struct.pack("<2q", AT, 0)}, "time of row 1: 0 ms"),
+        ({"statuses": b"\x00"}, "statuses: 1 rows, times have 2"),
+        ({"columns": (replace(GAS.columns[0], values=bytes(8)),)}, "values of consumption: 8 bytes, times have 16"),
+        ({"columns": (replace(GAS.columns[0], value_times=b"x"),)}, "value_times of consumption: 1 bytes"),
+        ({"columns": (replace(GAS.columns[0], quantity=""),)}, "quantity: empty"),
+        ({"profile": "", "logical_name": ""}, "profile, logical_name: both empty"),
+        ({"device_id": ""}, "device_id: 0 bytes"),
+        ({"received_at": -1}, "received_at: -1 ms"),
+        ({"correlation_id": "nobody"}, "correlation_id"),
+    ],
+)
+def test_a_bad_profile_is_set_aside_by_field(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(SetAside) as raised:
+        read_rows.profile(replace(GAS, **change))  # type: ignore[arg-type]
     assert reason in raised.value.reason
 
 
@@ -131,10 +183,10 @@ def test_registers_are_packed_with_a_mark_for_what_is_missing() -> None:
     read = RegisterReads(
         "EM0001", ID, AT, AT, (RegisterRead("import_total", "kWh", 5), RegisterRead("gas", "m3", None))
     )
-    row, count = rows.registers(read)
+    row, count = read_rows.registers(read)
     assert (count, row[4:]) == (2, ([b"import_total", b"gas"], [b"kWh", b"m3"], struct.pack("<2q", 5, NO_VALUE)))
     with pytest.raises(SetAside, match="value of import_total"):
-        rows.registers(replace(read, registers=(RegisterRead("import_total", "kWh", NO_VALUE),)))
+        read_rows.registers(replace(read, registers=(RegisterRead("import_total", "kWh", NO_VALUE),)))
 
 
 def test_the_rejection_of_a_bad_correlation_id_is_kept_as_text() -> None:
