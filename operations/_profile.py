@@ -3,12 +3,13 @@ look-up.
 
 The facts are data (`profiles/*.toml`, read by `_profile_loader`); operations ask by tag or trait, never by the
 profile's name, and the simulator builds its meters from the same objects. An object of an M-Bus channel
-(`0.x.24.2.1.255`) is here four times, its tag followed by the channel: MBUS_VALUE_1 to MBUS_VALUE_4.
+(`0.x.24.2.1.255`) is here four times, its tag followed by the channel: MBUS_VALUE_1 to MBUS_VALUE_4. One of the
+phases is here three times: AVERAGE_VOLTAGE_L1 to AVERAGE_VOLTAGE_L3; only poly-phase meters have L2 and L3.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from functools import cache
 
 from operations._data import Data, Tag
@@ -18,6 +19,7 @@ from operations._steps import Attribute
 PUBLIC_CLIENT = 16
 MANAGEMENT_CLIENT = 1
 CHANNELS = range(1, 5)
+PHASES = ("L1", "L2", "L3")
 
 
 class Access(IntFlag):
@@ -87,6 +89,31 @@ class Column:
         return self.class_id, self.obis, self.attribute, self.data_index
 
 
+class Audience(StrEnum):
+    """Whom a power-quality read is for (operations-reading 14.2): grid data, or what shows how a household lives."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class Supply(StrEnum):
+    """How many phases a meter measures."""
+
+    SINGLE = "single"
+    POLY = "poly"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerQuality:
+    """The power-quality reads an object takes part in, by the supply of the meter: of actual values (operations-reading
+    14.2), and of profile buffers (14.3).
+    """
+
+    audience: Audience
+    actual: frozenset[Supply]
+    periodic: frozenset[Supply]
+
+
 @dataclass(frozen=True, slots=True)
 class CosemObject:
     """One object. Attribute 1, the logical name, is among its attributes, readable by every client that sees the
@@ -106,6 +133,8 @@ class CosemObject:
     columns: tuple[Column, ...] = ()  # class 7: as shipped
     capture_period: int = 0  # seconds; 0 = not by time (monthly profiles, logs)
     entries: int = 0
+    power_quality: PowerQuality | None = None
+    selectable: tuple[str, ...] = ()  # class 7 of power quality: tags whose columns GetPowerQualityProfile may take
 
     def at(self, index: int) -> Attribute:
         """The address of one attribute, for a step."""
@@ -154,6 +183,20 @@ class Profile:
     def on_channel(self, tag: str, channel: int) -> CosemObject:
         """The object of an M-Bus channel, 1 to 4. Raises Rejected 416 as above."""
         return self[f"{tag}_{channel}"]
+
+    def actual_power_quality(self, audience: Audience, supply: Supply) -> tuple[CosemObject, ...]:
+        """What GetActualPowerQuality reads besides the clock (operations-reading 14.2), in the order of the profile."""
+        parts = ((each, each.power_quality) for each in self.objects.values())
+        return tuple(each for each, part in parts if part and part.audience is audience and supply in part.actual)
+
+    def periodic_power_quality(
+        self, buffer: CosemObject, audience: Audience, supply: Supply
+    ) -> tuple[CosemObject, ...]:
+        """The objects whose columns GetPowerQualityProfile may take from a buffer besides the clock (operations-reading
+        14.3). Empty: the buffer has nothing for this audience.
+        """
+        parts = ((self.objects[tag], self.objects[tag].power_quality) for tag in buffer.selectable)
+        return tuple(each for each, part in parts if part and part.audience is audience and supply in part.periodic)
 
     def find(self, class_id: int, obis: bytes) -> CosemObject | None:
         """The object of a class and a logical name, as a meter looks it up."""

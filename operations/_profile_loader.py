@@ -1,19 +1,23 @@
 """Reads `profiles/*.toml` into profiles, and refuses what is wrong in them by naming file, table and key: a typing
 error stops the start.
 
-A profile file has `protocol`, `version`, `extends` (the stem of another file), `[traits]` and `[objects.TAG]`. An
-object names its class and class version, whose attributes and methods come from `_classes.toml`; it says only what
-differs. In a child, an object of the same tag replaces the parent's (operations-reading 1.1). Keys of an object:
+A profile file has `protocol`, `version`, `extends` (the stem of another profile), `includes` (stems of files that begin
+with `_`: objects that several families have in common, and nothing else), `[traits]` and `[objects.TAG]`. An object
+names its class and class version, whose attributes and methods come from `_classes.toml`; it says only what differs. An
+object replaces one of the same tag that is included, or the parent's (operations-reading 1.1). Keys of an object:
 
-    class, version, obis, clause   required; `x` as field B of the OBIS makes four objects, one an M-Bus channel
+    class, version, obis, clause   required. `x` as field B of the OBIS makes four objects, TAG_1 to TAG_4, one an M-Bus
+                                   channel; a list of three OBIS codes makes TAG_L1, TAG_L2 and TAG_L3, one a phase
     type, value, public, management    of attribute 2, for short
     scaler_unit = [0, "Wh"]        fixed by the protocol
     typical_scaler_unit            what a meter ships with although others differ: a client reads attribute 3
-    columns = ["CLOCK.2", ...]     capture objects: TAG.attribute, or TAG.attribute#data_index. A tag of the M-Bus
-                                   channels stands for the object's own channel, or, in an object that has none,
-                                   for all four, channel by channel, after the others
+    columns = ["CLOCK.2", ...]     capture objects: TAG.attribute, or TAG.attribute#data_index (`_profile_columns`)
     capture_period, entries        seconds, rows
-    polyphase = true               only poly-phase meters have it
+    pushes = ["CLOCK.2", ...]      the object list of a push setup, in the same form
+    selectable = ["CLOCK", ...]    tags whose columns a power-quality read may take from this buffer
+    power_quality                  { audience = "public" or "private", actual = ["single", "poly"], periodic = [] }: the
+                                   power-quality reads the object takes part in, by the supply of the meter
+    polyphase = true               only poly-phase meters have it; so have they L2 and L3
     attributes.N, methods.N        overrides: name, type, public, management, value, selectors / parameter
 """
 
@@ -24,34 +28,20 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from operations._data import Data, Tag
-from operations._profile import (
-    CHANNELS,
-    Access,
-    Column,
-    CosemAttribute,
-    CosemMethod,
-    CosemObject,
-    Profile,
-    ScalerUnit,
-    Traits,
-)
-from operations._profile_values import UNITS, Table, access, parse_obis, parse_type, read_value
+from operations._profile import CosemObject, Profile, Traits
+from operations._profile_columns import with_columns, with_pushes
+from operations._profile_objects import CLASSES, PROFILE_GENERIC, Classes, places, read_classes, read_object
+from operations._profile_values import Table
 
-CLASSES = "_classes"
-CHOICES = {"configuration_object": ("structure", "bit-string"), "push_format": ("text", "data-notification")}
-_NO_PARENT = ""
+CHOICES = {
+    "configuration_object": ("none", "structure", "bit-string"),
+    "push_format": ("text", "data-notification", "event-notification"),
+}
+PUSH_SETUP = 40
+PART = "_"  # begins the name of a file that is no profile
+_NONE: Any = ""
 
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """One interface class and version: what its objects have unless they say otherwise. Raw tables, by index."""
-
-    attributes: Mapping[int, Mapping[str, Any]]
-    methods: Mapping[int, Mapping[str, Any]]
-
-
-_Classes = Mapping[tuple[int, int], _Class]
+_Tables = Mapping[str, dict[str, Any]]
 _Raw = Mapping[str, tuple[str, Mapping[str, Any]]]  # tag -> the file that says so, and its table
 
 
@@ -71,9 +61,9 @@ def load(texts: Mapping[str, str]) -> Mapping[tuple[str, str], Profile]:
             tables[stem] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:  # among these: a tag given twice
             raise Table(stem, "", {}).error("", str(error)) from None
-    classes = _read_classes(Table(CLASSES, "", tables.pop(CLASSES, {})))
+    classes = read_classes(Table(CLASSES, "", tables.pop(CLASSES, {})))
     found: dict[tuple[str, str], Profile] = {}
-    for stem in sorted(tables):
+    for stem in sorted(each for each in tables if not each.startswith(PART)):
         made = _read_profile(stem, tables, classes)
         if (made.protocol, made.version) in found:
             raise Table(stem, "", {}).error(
@@ -83,66 +73,69 @@ def load(texts: Mapping[str, str]) -> Mapping[tuple[str, str], Profile]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-def _read_classes(top: Table) -> _Classes:
-    classes: dict[tuple[int, int], _Class] = {}
-    every = top.table("classes")
-    for name in list(every.left):
-        table = every.table(name)
-        class_id, versions = table.take("class", int), table.take("versions", list)
-        table.take("name", str)
-        one = _Class(_by_index(table, "attributes"), _by_index(table, "methods"))
-        for version in versions:
-            if (class_id, version) in classes:
-                raise table.error("versions", f"class {class_id} version {version} is declared twice")
-            classes[class_id, version] = one
-        table.end()
-    every.end()
-    top.end()
-    return classes
-
-
-def _by_index(table: Table, key: str) -> dict[int, dict[str, Any]]:
-    found = table.take(key, dict, {})
-    for index, fields_ in found.items():
-        if not index.isdigit() or not 1 <= int(index) <= 127 or not isinstance(fields_, dict):
-            raise table.error(f"{key}.{index}", "is not a table of an index from 1 to 127")
-    return {int(index): fields_ for index, fields_ in found.items()}
-
-
-def _read_profile(stem: str, tables: Mapping[str, dict[str, Any]], classes: _Classes) -> Profile:
+def _read_profile(stem: str, tables: _Tables, classes: Classes) -> Profile:
     raw, traits = _inherit(stem, tables, ())
     top = Table(stem, "", tables[stem])
     protocol, version = top.take("protocol", str), top.take("version", str)
-    bases = {tag for tag, (_, table) in raw.items() if ".x." in str(table.get("obis", ""))}
     objects: dict[str, CosemObject] = {}
-    columns: dict[str, tuple[Table, list[str]]] = {}
+    named: dict[str, tuple[Table, _Named]] = {}
+    families: dict[str, str] = {}
     names: dict[tuple[int, bytes], str] = {}
     for tag, (file, table) in raw.items():
-        for channel in CHANNELS if tag in bases else (None,):
-            own = f"{tag}_{channel}" if channel else tag
-            where = Table(file, f"objects.{tag}", table)
+        for place in places(Table(file, f"objects.{tag}", table)):
+            where, own = Table(file, f"objects.{tag}", table), tag + place.suffix
             if own in objects:
                 raise where.error("", f"tag {own} is given twice")
-            made, columns[own] = _read_object(where, own, channel, classes)
+            others = _named(where)
+            made = read_object(where, own, place, classes)
+            where.end()
+            _check(where, made, others)
             if other := names.get((made.class_id, made.obis)):
                 raise where.error("obis", f"{made.name} is {other} already")
             objects[own], names[made.class_id, made.obis] = made, own
-    for tag, (where, wanted) in columns.items():
-        if objects[tag].class_id == 7:
-            objects[tag] = _with_columns(objects[tag], where, wanted, objects, bases)
+            named[own] = where, others
+            if place.suffix:
+                families[tag] = "channels" if place.channel else "phases"
+    for tag, (where, others) in named.items():
+        if others.columns:
+            objects[tag] = with_columns(objects[tag], where, others.columns, others.selectable, objects, families)
+        if others.pushes:
+            objects[tag] = with_pushes(objects[tag], where, others.pushes, objects)
     return Profile(protocol, version, MappingProxyType(objects), traits)
 
 
-def _inherit(stem: str, tables: Mapping[str, dict[str, Any]], below: tuple[str, ...]) -> tuple[_Raw, Traits]:
-    """The raw objects of a file over those of its ancestors, and the traits."""
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a table says of other objects: resolved once all are read."""
+
+    columns: list[str]
+    selectable: list[str]
+    pushes: list[str]
+
+
+def _named(where: Table) -> _Named:
+    return _Named(*(where.take(field.name, list, []) for field in fields(_Named)))
+
+
+def _check(where: Table, made: CosemObject, others: _Named) -> None:
+    if made.class_id == PROFILE_GENERIC and not others.columns:
+        raise where.error("columns", "a profile needs columns and entries")
+    if made.class_id != PROFILE_GENERIC and (others.columns or others.selectable):
+        raise where.error("columns", "only an object of class 7 has columns, entries and a capture_period")
+    if made.class_id != PUSH_SETUP and others.pushes:
+        raise where.error("pushes", "only an object of class 40 has an object list to push")
+
+
+def _inherit(stem: str, tables: _Tables, below: tuple[str, ...]) -> tuple[_Raw, Traits]:
+    """The raw objects of a file over those it includes and those of its ancestors, and the traits."""
     top = Table(stem, "", tables[stem])
-    parent = top.take("extends", str, _NO_PARENT)
+    parent, includes = top.take("extends", str, _NONE), top.take("includes", list, [])
     for key in ("protocol", "version"):  # each file's own
         top.take(key, str)
     if parent in (*below, stem):
         raise top.error("extends", f"{parent} extends itself: {' -> '.join((*below, stem, parent))}")
-    if parent and parent not in tables:
-        raise top.error("extends", f"there is no {parent}.toml")
+    if parent and (parent not in tables or parent.startswith(PART)):
+        raise top.error("extends", f"there is no {parent}.toml" if parent not in tables else f"{parent} is no profile")
     raw, traits = _inherit(parent, tables, (*below, stem)) if parent else ({}, Traits())
     own, objects = top.table("traits"), top.table("objects")
     for field in fields(Traits):
@@ -153,153 +146,22 @@ def _inherit(stem: str, tables: Mapping[str, dict[str, Any]], below: tuple[str, 
             traits = replace(traits, **{field.name: value})
     own.end()
     top.end()
+    for part in includes:
+        raw = {**raw, **_included(part, top, tables)}
+    return {**raw, **_tagged(stem, objects)}, traits
+
+
+def _included(part: object, top: Table, tables: _Tables) -> _Raw:
+    if not isinstance(part, str) or part not in tables or not part.startswith(PART):
+        raise top.error("includes", f"there is no {part}.toml, or its name does not begin with {PART}")
+    file = Table(part, "", tables[part])
+    objects = file.table("objects")
+    file.end()
+    return _tagged(part, objects)
+
+
+def _tagged(stem: str, objects: Table) -> _Raw:
     for tag, table in objects.left.items():
         if not isinstance(table, dict) or not tag.replace("_", "").isalnum() or tag.upper() != tag:
             raise objects.error(tag, "is not a table of a tag in capitals")
-    return {**raw, **{tag: (stem, table) for tag, table in objects.left.items()}}, traits
-
-
-def _read_object(
-    table: Table, tag: str, channel: int | None, classes: _Classes
-) -> tuple[CosemObject, tuple[Table, list[str]]]:
-    class_id, version = table.take("class", int), table.take("version", int)
-    one = classes.get((class_id, version))
-    if one is None:
-        raise table.error("class", f"there is no class {class_id} version {version} in {CLASSES}.toml")
-    obis = parse_obis(table, channel)
-    short: dict[str, Any] = {
-        key: table.left.pop(key) for key in ("type", "value", "public", "management") if key in table.left
-    }
-    attributes = {index: dict(fields_) for index, fields_ in one.attributes.items()}
-    if short:
-        attributes.setdefault(2, {}).update(short)
-    for index, fields_ in _by_index(table, "attributes").items():
-        attributes.setdefault(index, {}).update(fields_)
-    methods = {index: dict(fields_) for index, fields_ in one.methods.items()}
-    for index, fields_ in _by_index(table, "methods").items():
-        methods.setdefault(index, {}).update(fields_)
-    fixed, typical = _scaler_unit(table, "scaler_unit"), _scaler_unit(table, "typical_scaler_unit")
-    period, entries = table.take("capture_period", int, 0), table.take("entries", int, 0)
-    columns = table.take("columns", list, [])
-    if class_id == 7 and not (columns and entries > 0):
-        raise table.error("columns", "a profile needs columns and entries")
-    if class_id != 7 and (columns or entries or period):
-        raise table.error("columns", "only an object of class 7 has columns, entries and a capture_period")
-    if (fixed or typical) and class_id not in (3, 4):
-        raise table.error("scaler_unit", "only an object of class 3 or 4 has one")
-    read = {
-        index: _attribute(table.sub(f"attributes.{index}", each), index) for index, each in sorted(attributes.items())
-    }
-    done = {index: _method(table.sub(f"methods.{index}", each), index) for index, each in sorted(methods.items())}
-    if scaled := fixed or typical:
-        value = Data(Tag.STRUCTURE, (Data(Tag.INTEGER, scaled.scaler), Data(Tag.ENUMERATE, scaled.unit)))
-        read[3] = replace(read[3], value=value)
-    made = CosemObject(
-        tag=tag,
-        class_id=class_id,
-        version=version,
-        obis=obis,
-        clause=table.take("clause", str),
-        attributes=MappingProxyType({1: _logical_name(obis, [*read.values(), *done.values()]), **read}),
-        methods=MappingProxyType(done),
-        channel=channel,
-        polyphase=table.take("polyphase", bool, False),
-        scaler_unit=fixed,
-        capture_period=period,
-        entries=entries,
-    )
-    table.end()
-    return made, (table, columns)
-
-
-def _scaler_unit(table: Table, key: str) -> ScalerUnit | None:
-    pair = table.take(key, list, [])
-    if not pair:
-        return None
-    if len(pair) != 2 or not isinstance(pair[0], int) or not -128 <= pair[0] <= 127 or pair[1] not in UNITS:
-        raise table.error(key, f"is not [scaler, unit] with a unit of {', '.join(UNITS)}")
-    return ScalerUnit(pair[0], UNITS[pair[1]])
-
-
-def _logical_name(obis: bytes, parts: list[CosemAttribute | CosemMethod]) -> CosemAttribute:
-    """Attribute 1: readable by every client that may do anything with the object."""
-    public = Access.READ if any(part.public for part in parts) else Access.NONE
-    management = Access.READ if any(part.management for part in parts) else Access.NONE
-    return CosemAttribute(1, "logical_name", Tag.OCTET_STRING, 6, public, management, Data(Tag.OCTET_STRING, obis))
-
-
-def _attribute(table: Table, index: int) -> CosemAttribute:
-    kind, length = parse_type(table, "type")
-    made = CosemAttribute(
-        index=index,
-        name=table.take("name", str),
-        type=kind,
-        length=length,
-        public=access(table, "public"),
-        management=access(table, "management"),
-        value=read_value(table, "value", kind, length),
-        selectors=tuple(table.take("selectors", list, [])),
-    )
-    table.end()
-    return made
-
-
-def _method(table: Table, index: int) -> CosemMethod:
-    kind, _ = parse_type(table, "parameter")
-    made = CosemMethod(index, table.take("name", str), kind, access(table, "public"), access(table, "management"))
-    table.end()
-    return made
-
-
-def _with_columns(
-    made: CosemObject, where: Table, wanted: list[str], objects: Mapping[str, CosemObject], bases: set[str]
-) -> CosemObject:
-    """Name the capture objects, and what attributes 3 to 8 of the profile therefore hold."""
-    plain: list[Column] = []
-    spread: list[tuple[str, int, int]] = []
-    for text in wanted:
-        tag, attribute, data_index = _column_text(where, text)
-        if tag in bases and made.channel is None:
-            spread.append((tag, attribute, data_index))
-            continue
-        plain.append(_column(where, f"{tag}_{made.channel}" if tag in bases else tag, attribute, data_index, objects))
-    for channel in CHANNELS if spread else ():
-        plain += [_column(where, f"{tag}_{channel}", attribute, index, objects) for tag, attribute, index in spread]
-    captured = tuple(_definition(column) for column in plain)
-    clock = next((each for each, column in zip(captured, plain, strict=True) if column.class_id == 8), None)
-    nothing = _definition(Column("", 0, bytes(6), 0, 0))
-    shipped = {
-        3: Data(Tag.ARRAY, captured),
-        4: Data(Tag.DOUBLE_LONG_UNSIGNED, made.capture_period),
-        6: clock or nothing,
-        8: Data(Tag.DOUBLE_LONG_UNSIGNED, made.entries),
-    }
-    attributes = {i: replace(a, value=shipped[i]) if i in shipped else a for i, a in made.attributes.items()}
-    return replace(made, columns=tuple(plain), attributes=MappingProxyType(attributes))
-
-
-def _column_text(where: Table, text: Any) -> tuple[str, int, int]:
-    name, _, index = str(text).partition("#")
-    tag, dot, attribute = name.partition(".")
-    if not dot or not attribute.isdigit() or not (index or "0").isdigit():
-        raise where.error("columns", f"{text!r} is not TAG.attribute or TAG.attribute#data_index")
-    return tag, int(attribute), int(index or 0)
-
-
-def _column(where: Table, tag: str, attribute: int, index: int, objects: Mapping[str, CosemObject]) -> Column:
-    source = objects.get(tag)
-    if source is None or attribute not in source.attributes:
-        raise where.error("columns", f"{tag}.{attribute} names no attribute of an object of this profile")
-    return Column(tag, source.class_id, source.obis, attribute, index)
-
-
-def _definition(column: Column) -> Data:
-    return Data(
-        Tag.STRUCTURE,
-        (
-            Data(Tag.LONG_UNSIGNED, column.class_id),
-            Data(Tag.OCTET_STRING, column.obis),
-            Data(Tag.INTEGER, column.attribute),
-            Data(Tag.LONG_UNSIGNED, column.data_index),
-        ),
-    )
+    return {tag: (stem, table) for tag, table in objects.left.items()}

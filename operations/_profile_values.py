@@ -91,12 +91,11 @@ class Table:
             raise self.error(key, "is not a key this table knows")
 
 
-def parse_obis(table: Table, channel: int | None) -> bytes:
-    """Six bytes from `0.x.24.2.1.255`; `x` is the channel."""
-    text = table.take("obis", str)
-    parts = text.replace(".x.", f".{channel}.", 1).split(".") if channel else text.split(".")
+def octets_of_name(text: str) -> bytes | None:
+    """Six bytes from `1.0.1.8.0.255`; None when it is no logical name."""
+    parts = text.split(".")
     if len(parts) != 6 or not all(part.isdigit() and int(part) < 256 for part in parts):
-        raise table.error("obis", f"{text!r} is not six numbers from 0 to 255 with dots between")
+        return None
     return bytes(map(int, parts))
 
 
@@ -125,7 +124,11 @@ def read_value(table: Table, key: str, kind: Tag, length: int | None) -> Data | 
 
 def typed_value(table: Table, key: str, kind: Tag, length: int | None, value: Any) -> Data:
     """A number, a boolean, `{hex = ""}`, `{text = ""}` or `{obis = ""}` for octets, "0101" for bits, and for arrays
-    and structures a list of `{type = "", value = }`."""
+    and structures a list of elements.
+
+    An element is a text, its type before its value ("unsigned 5", "octet-string obis 0.0.1.0.0.255"), or a list: in an
+    array it is a structure, in a structure an array, as COSEM nests them; `{structure = []}` where it does not.
+    """
     if kind in _INTEGERS:
         low, high = _INTEGERS[kind]
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
@@ -136,7 +139,8 @@ def typed_value(table: Table, key: str, kind: Tag, length: int | None, value: An
         if not set(value) - {"0", "1"}:
             return Data(kind, value)
     elif kind in (Tag.ARRAY, Tag.STRUCTURE) and isinstance(value, list) and length in (None, len(value)):
-        return Data(kind, tuple(_element(table, f"{key}[{index}]", each) for index, each in enumerate(value)))
+        inner = Tag.STRUCTURE if kind is Tag.ARRAY else Tag.ARRAY
+        return Data(kind, tuple(_element(table, f"{key}[{index}]", inner, each) for index, each in enumerate(value)))
     elif kind in _OCTETS and isinstance(value, dict) and len(value) == 1:
         octets = _octets(value)
         if octets is not None and length in (None, len(octets)):
@@ -147,14 +151,29 @@ def typed_value(table: Table, key: str, kind: Tag, length: int | None, value: An
     )
 
 
-def _element(table: Table, key: str, value: Any) -> Data:
-    if not isinstance(value, dict):
-        raise table.error(key, "is not {type = , value = }")
-    inner = table.sub(key, value)
-    kind, length = parse_type(inner, "type")
-    made = typed_value(inner, "value", kind, length, inner.left.pop("value", None))
-    inner.end()
-    return made
+def _element(table: Table, key: str, nested: Tag, value: Any) -> Data:
+    match value:
+        case list():
+            return typed_value(table, key, nested, None, value)
+        case {"structure": list(parts)} if len(value) == 1:
+            return typed_value(table, key, Tag.STRUCTURE, None, parts)
+        case str():
+            name, _, rest = value.partition(" ")
+            kind, length = parse_type(Table(table.file, table.path, {key: name}), key)
+            return typed_value(table, key, kind, length, _literal(kind, rest))
+    raise table.error(key, "is neither a text of a type and a value, nor a list")
+
+
+def _literal(kind: Tag, text: str) -> Any:
+    """What the file would have said of a value outside a list; the text itself when it is no such value."""
+    if kind in _INTEGERS and text.removeprefix("-").isdigit():
+        return int(text)
+    if kind is Tag.BOOLEAN:
+        return {"true": True, "false": False}.get(text, text)
+    if kind in _OCTETS:
+        form, _, octets = text.partition(" ")
+        return {form: octets}
+    return text
 
 
 def _octets(value: dict[str, Any]) -> bytes | None:
@@ -167,8 +186,5 @@ def _octets(value: dict[str, Any]) -> bytes | None:
             except ValueError:
                 return None
         case {"obis": str(code)}:
-            parts = code.split(".")
-            return (
-                bytes(map(int, parts)) if len(parts) == 6 and all(p.isdigit() and int(p) < 256 for p in parts) else None
-            )
+            return octets_of_name(code)
     return None

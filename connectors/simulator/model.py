@@ -1,12 +1,13 @@
 """What all meters of a profile share: the objects a client sees, by logical name, and their description."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
 from connectors.dlms.cosem import axdr
 from connectors.dlms.cosem.axdr import NULL, Data
+from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED
 from connectors.dlms.cosem.errors import AccessResult
 from operations._data import Tag
 from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT, CosemAttribute, CosemObject, Profile, profile
@@ -21,11 +22,21 @@ _EMPTY: Final[Mapping[int, Data]] = {
     Tag.BIT_STRING: axdr.bit_string(""),
     Tag.NULL_DATA: NULL,
 }
-_STRUCTURES: Final[Mapping[tuple[int, int], Data]] = {  # class and attribute: meter-model 7.3, 14.1
+_STRUCTURES: Final[Mapping[tuple[int, int], Data]] = {  # class and attribute: meter-model 7.3, 14.1, 15.3, 20
     (3, 3): axdr.structure(axdr.integer(0), axdr.enum(255)),
     (4, 3): axdr.structure(axdr.integer(0), axdr.enum(255)),
     (22, 2): axdr.structure(axdr.octet_string(bytes(6)), axdr.long_unsigned(0)),
     (40, 3): axdr.structure(axdr.enum(0), axdr.octet_string(b""), axdr.enum(0)),
+    (47, 6): axdr.structure(
+        axdr.double_long_unsigned(0),
+        axdr.long_unsigned(0),
+        axdr.unsigned(99),
+        axdr.unsigned(99),
+        axdr.long_unsigned(0),
+        axdr.long_unsigned(0),
+        axdr.double_long_unsigned(0),
+    ),
+    (77, 9): axdr.structure(axdr.unsigned(0), axdr.octet_string(NOT_SPECIFIED)),
 }
 
 
@@ -49,14 +60,28 @@ class Model:
 def model(protocol: str, version: str, *, polyphase: bool) -> Model:
     """The shared part of all meters of a profile; a single-phase one lacks the objects of the other phases."""
     shared = profile(protocol, version)
-    objects = {each.obis: each for each in shared.objects.values() if polyphase or not each.polyphase}
+    objects = {
+        each.obis: _there(shared, each, polyphase)
+        for each in shared.objects.values()
+        if polyphase or not each.polyphase
+    }
     return Model(shared, objects, {client: _object_list(shared, objects.values(), client) for client in CLIENTS})
+
+
+def _there(profile: Profile, found: CosemObject, polyphase: bool) -> CosemObject:
+    """The object with the columns a meter of this supply captures: a single-phase one knows no L2 and L3."""
+    if polyphase or not found.columns:
+        return found
+    columns = tuple(each for each in found.columns if not profile.objects[each.tag].polyphase)
+    return replace(found, columns=columns)
 
 
 def initial(class_id: int, known: CosemAttribute) -> Data:
     """What an attribute holds while nobody has set it and the profile does not say: nothing, in its type and length."""
     if known.type == Tag.STRUCTURE and (class_id, known.index) in _STRUCTURES:
         return _STRUCTURES[class_id, known.index]
+    if known.type == Tag.ARRAY and known.length is not None:
+        return axdr.array(*(axdr.long_unsigned(0) for _ in range(known.length)))  # a fingerprint (meter-model 9.4)
     if known.type == Tag.OCTET_STRING and known.length is not None:
         return axdr.octet_string(b"\x00" * known.length)
     if known.type == Tag.BIT_STRING and known.length is not None:

@@ -33,6 +33,7 @@ from tests.unit.operations.conversation import (
 NAME = "GetPeriodicMeterReads"
 PERIODS = ("INTERVAL", "DAILY", "MONTHLY")
 ANY = bytes.fromhex("FFFFFFFFFFFFFFFFFF8000FF")
+COMBINED = [version for version in VERSIONS if not version[1].startswith("5")]  # daily and monthly profiles with gas
 RATES = ["IMPORT_RATE_1", "IMPORT_RATE_2", "EXPORT_RATE_1", "EXPORT_RATE_2"]
 
 
@@ -50,7 +51,7 @@ def row(
     period: str, version: tuple[str, str], time: bytes | Data | None, value: Any, status: Any = 8
 ) -> tuple[Any, ...]:
     """One row of the electricity columns of that profile."""
-    statuses = () if period == "MONTHLY" and version[0] == "DSMR" else (status,)
+    statuses = () if period == "MONTHLY" and version in COMBINED else (status,)
     return (time, *statuses, *[value] * (2 if period == "INTERVAL" else 4))
 
 
@@ -65,7 +66,7 @@ def test_two_rows(version: tuple[str, str], period: str) -> None:
     kilowatt_hours = (1_000_000, 1_500_000)
     assert total == ((kilowatt_hours,) * 2 if period == "INTERVAL" else ((), ()))
     assert rates == (((),) * 4 if period == "INTERVAL" else (kilowatt_hours,) * 4)
-    assert result.amr_profile_statuses == (() if (period, version[0]) == ("MONTHLY", "DSMR") else (8, 8))
+    assert result.amr_profile_statuses == (() if period == "MONTHLY" and version in COMBINED else (8, 8))
 
 
 def _rates(result: Any) -> tuple[Any, ...]:
@@ -92,7 +93,7 @@ def _plan(version: tuple[str, str], period: str, **settings: Any) -> tuple[ReadR
 def test_requests_made(version: tuple[str, str], period: str) -> None:
     """7.2: one buffer and a scaler for each register; columns are named in the combined profiles only."""
     buffer, scalers = _plan(version, period, time_zone=AMSTERDAM)
-    old_months = version[0] == "DSMR"
+    old_months = version in COMBINED
     obis = {"INTERVAL": (1, 0, 99, 1, 0, 255), "DAILY": (1, 0, 99, 2, 0, 255)}.get(
         period, (0 if old_months else 1, 0, 98, 1, 0, 255)
     )
@@ -104,7 +105,7 @@ def test_requests_made(version: tuple[str, str], period: str) -> None:
     assert selection.start == utc("2019-01-01")
     assert selection.start.utcoffset() == timedelta(hours=1)
     assert selection.end == utc("2019-02-02")
-    if version[0] == "DSMR" and period != "INTERVAL":
+    if version in COMBINED and period != "INTERVAL":
         rates = [(3, bytes((1, 0, c, 8, e, 255)), 2, 0) for c in (1, 2) for e in (1, 2)]
         status = [(1, bytes((0, 0, 96, 10, 2, 255)), 2, 0)] if period == "DAILY" else []
         assert list(selection.columns) == [(8, bytes((0, 0, 1, 0, 0, 255)), 2, 0), *status, *rates]
