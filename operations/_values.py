@@ -88,6 +88,11 @@ def cubic_metres(raw: int, scaling: ScalerUnit, what: str) -> Decimal:
     return Decimal(Millionths(scaling, what, VOLUME).of(raw)).scaleb(-MILLIONTHS)
 
 
+def exact(raw: int, scaling: ScalerUnit) -> Decimal:
+    """raw x 10^scaler in the unit of `unit_name`, however fine or large."""
+    return scaled(raw, scaling).scaleb(-KILO if scaling.unit in KILO_UNITS else 0)
+
+
 def unit_name(code: int) -> str:
     """The unit that results and read records hold values in; a code this domain does not use keeps its number."""
     return KILO_UNITS.get(code) or UNITS.get(code, f"unit {code}")

@@ -9,6 +9,7 @@ from operations import Meter, operation
 from operations._data import Data
 from operations._describe import describe
 from operations._errors import MeterRefused, Rejected
+from operations._obis import obis_of
 from operations._rules import ASSOCIATION, electricity_meter
 from operations._steps import Answer, Attribute, Get, Steps
 
@@ -26,14 +27,7 @@ class Request:
             raise Rejected(f"{self.class_id} is not from 0 to 65535", field="class_id")
         if not -128 <= self.attribute <= 127:
             raise Rejected(f"{self.attribute} is not from -128 to 127", field="attribute")
-        self.obis()
-
-    def obis(self) -> bytes:
-        """The logical name. Raises Rejected when the text is none."""
-        parts = self.obis_code.replace("-", ".").replace(":", ".").split(".")
-        if len(parts) != 6 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
-            raise Rejected(f"{self.obis_code!r} is not six numbers from 0 to 255", field="obis_code")
-        return bytes(map(int, parts))
+        obis_of(self.obis_code, "obis_code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +46,7 @@ class Result:
 )
 def steps(request: Request, meter: Meter) -> Steps[Result]:
     """Raises MeterRefused 412, naming class, OBIS code, attribute and result code, for an answer other than success."""
-    attribute = Attribute(request.class_id, request.obis(), request.attribute)
+    attribute = Attribute(request.class_id, obis_of(request.obis_code, "obis_code"), request.attribute)
     try:
         data: Data = yield Get(attribute)
     except MeterRefused as refused:

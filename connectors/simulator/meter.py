@@ -15,7 +15,7 @@ from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED, CosemDateTime
 from connectors.dlms.cosem.errors import AccessResult, RemoteProtocolError
 from connectors.dlms.cosem.names import Attribute, Method, Selection
 from connectors.dlms.cosem.server_settings import MeterSecurity
-from connectors.simulator import buffers, columns, logs
+from connectors.simulator import buffers, columns, grid, logs
 from connectors.simulator.buffers import ZONE
 from connectors.simulator.columns import ENERGY, REGISTER_MASK
 from connectors.simulator.curves import DAY, HOUR, STANDARD_TIME, Household, is_night_rate, mix
@@ -24,7 +24,7 @@ from connectors.simulator.logs import Event
 from connectors.simulator.model import Model, fits, initial
 from connectors.simulator.nameplate import association, gas_meter, nameplate
 from operations._data import Tag
-from operations._profile import Access, CosemAttribute, CosemObject
+from operations._profile import Access, Column, CosemAttribute, CosemObject
 
 CLOCK_STEP_SECONDS: Final = 5  # a set that moves the clock further is logged (meter-model 17)
 CLOCK_OLD, CLOCK_NEW = 4, 5  # event codes of meter-model 12
@@ -228,10 +228,15 @@ class Meter:
             rows = logs.chosen(self._logged(found), want)
             return logs.encode(self.model.profile, found, rows, want.columns)
         at = self._stamps(found, want)
-        encoded = [columns.encode(found.columns[index], at, self.household, self.gas_meters) for index in want.columns]
+        encoded = [self._column(found.columns[index], at, found.capture_period) for index in want.columns]
         clock = next((place for place, index in enumerate(want.columns) if found.columns[index].class_id == 8), None)
         period = found.capture_period
         return buffers.encode_rows(encoded, compress=traits.null_data_compression, period=period, at=at, clock=clock)
+
+    def _column(self, column: Column, at: list[int], period: int) -> list[bytes]:
+        source = self.model.profile.objects[column.tag]
+        made = grid.encode(column, source, at, self.household, period, poly=self.model.polyphase)
+        return columns.encode(column, at, self.household, self.gas_meters) if made is None else made
 
     def _logged(self, found: CosemObject) -> list[Event]:
         return (self._events or {}).get(found.tag, [])

@@ -47,6 +47,7 @@ class Model:
     profile: Profile
     objects: Mapping[bytes, CosemObject]
     object_lists: Mapping[int, bytes]  # attribute 2 of the association, by client
+    polyphase: bool = False
 
     def find(self, client: int, class_id: int, obis: bytes) -> CosemObject | AccessResult:
         """The object, or what a client is told that asks for one it does not see (meter-model 6)."""
@@ -65,7 +66,8 @@ def model(protocol: str, version: str, *, polyphase: bool) -> Model:
         for each in shared.objects.values()
         if polyphase or not each.polyphase
     }
-    return Model(shared, objects, {client: _object_list(shared, objects.values(), client) for client in CLIENTS})
+    lists = {client: _object_list(shared, objects.values(), client) for client in CLIENTS}
+    return Model(shared, objects, lists, polyphase)
 
 
 def _there(profile: Profile, found: CosemObject, polyphase: bool) -> CosemObject:
