@@ -206,6 +206,7 @@ class Job:
     counter_to: int
     registration: Registration | None  # None for AddDevice: there is nothing known yet
     commands: tuple[JobCommand, ...]
+    permit: Permit | None = None  # when it may connect, where the device is in a radio cell
 
 
 @quick

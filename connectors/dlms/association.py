@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from connectors.dlms import cosem
+from connectors.dlms.admission import Admission
 from connectors.dlms.failures import OutOfStep, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link
@@ -29,6 +30,7 @@ class Association:
 
     def __init__(self, job: Job, keys: Keys, title: bytes, times: Times, deadline: Deadline) -> None:
         self._job, self._keys, self._title, self._times, self._deadline = job, keys, title, times, deadline
+        self._admission = Admission(job.permit)
         self._stack = AsyncExitStack()
         self._session: Session | None = None
         self._counter: cosem.InvocationCounter | None = None
@@ -122,6 +124,7 @@ class Association:
             deadline=self._deadline,
             times=self._times,
             frames=self._job.counter_to - self._job.counter_from + 1 - _NO_FRAMES,
+            admission=self._admission,
             with_list_max=registration.with_list_max,
             seen=self._links.append,
         )

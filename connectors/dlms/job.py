@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from connectors.dlms.actions import Actions
+from connectors.dlms.admission import Lapsed
 from connectors.dlms.association import Association
 from connectors.dlms.failures import OutOfStep
 from connectors.dlms.keys import Keys
@@ -301,6 +302,8 @@ class _Run:
         return CommandEnded(plan.name, Ended.SUCCESSFUL, facts=answer.facts)
 
     def _failed(self, plan: _Plan, error: OperationError, *, written: bool) -> CommandEnded:
+        if isinstance(error, Lapsed):
+            return CommandEnded(plan.name, Ended.NOT_STARTED, error.fault())
         answered = isinstance(error, MeterRefused | Rejected)
         if written and not plan.operation.repeatable:
             # It may have been done, whatever went wrong: no blind resend, and no Error unless the meter said no.

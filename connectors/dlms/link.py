@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, cast
 
+from connectors.dlms.admission import FREE, Admission
 from operations._errors import Unreachable
 
 MAX_PENDING: Final = 2 * (65_535 + 8)
@@ -145,14 +146,34 @@ def unreachable(cause: OSError) -> Unreachable:
             return Unreachable(f"connection failed: {cause.strerror or cause}")
 
 
+async def _address(host: str, port: int, seconds: float) -> str:
+    """The first address of a host. Raises Unreachable 212."""
+    try:
+        async with asyncio.timeout(seconds):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise Unreachable(
+            f"{host!r} was not looked up within {seconds:g} s", code=212, name="INVALID_IP_ADDRESS"
+        ) from None
+    except OSError as cause:
+        raise unreachable(cause) from None
+    return str(found[0][4][0])
+
+
 @asynccontextmanager
-async def connect(host: str, port: int, deadline: Deadline, seconds: float) -> AsyncIterator[Link]:
+async def connect(
+    host: str, port: int, deadline: Deadline, seconds: float, admission: Admission = FREE
+) -> AsyncIterator[Link]:
     """A connection for the time of the block; what is left of it at the end is aborted.
 
-    Raises Unreachable: 212 no address, 225 refused, 226 reset, 227 not within `seconds`, 233 the deadline has passed.
+    Raises Unreachable: 212 no address, 225 refused, 226 reset, 227 not within `seconds`, 233 the deadline has passed;
+    what `admission` raises.
     """
     if not host or not 0 < port < 65_536:
         raise Unreachable(f"{host!r} port {port} is no address", code=212, name="INVALID_IP_ADDRESS")
+    if admission.bounded:
+        host = await _address(host, port, seconds)  # looked up before: the connection is to follow at once
+        await admission.enter()
     seconds = min(seconds, deadline.left)
     if seconds <= 0:
         raise Unreachable("the job's deadline has passed", code=233, name="RESPONSE_TIMEOUT")

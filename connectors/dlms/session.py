@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
 from connectors.dlms import cosem
+from connectors.dlms.admission import FREE, Admission
 from connectors.dlms.failures import OutOfStep, not_associated, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link, connect
@@ -263,15 +264,16 @@ async def associate(
     deadline: Deadline,
     times: Times,
     frames: int,
+    admission: Admission = FREE,
     with_list_max: int = 1,
     seen: Callable[[Link], None] = lambda link: None,
 ) -> AsyncIterator[Session]:
     """An association for the time of the block, released and closed at its end whatever happens inside.
 
     `frames` may be sent in it. `seen` gets the link as soon as it stands, to be asked later what went over it. Raises
-    Unreachable; OutOfStep when a higher invocation counter may help.
+    Unreachable; OutOfStep when a higher invocation counter may help; Lapsed when it was too late for its `admission`.
     """
-    async with connect(host, port, deadline, times.connect) as link:
+    async with connect(host, port, deadline, times.connect, admission) as link:
         seen(link)
         session = Session(link, client, times, with_list_max, frames)
         await session.open()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from connectors.dlms.cosem import ServerAssociation
 from connectors.dlms.cosem.wrapper import wrap
-from connectors.simulator import forged
+from connectors.simulator import cells, forged
 from connectors.simulator.faults import FORGED, Fault
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
         "_asked",
         "_association",
         "_begin",
+        "_cell",
         "_client",
         "_fault",
         "_fleet",
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._meter: Meter | None = None
         self._association: ServerAssociation | None = None
         self._begin = b""
+        self._cell = ("", "")  # of whom this is a connection, and the radio cell; empty: in none
         self._client = 0
         self._asked = b""  # the last request served, in clear
         self._answers = 0
@@ -89,13 +91,14 @@ class Connection(asyncio.Protocol):
         meter = fleet.at(sap)
         if meter is None:
             return None
+        self._cell = meter.device_id, fleet.cell_of(sap)
         if meter.open:
-            fleet.ledger.note(meter.device_id, "refused")
+            self._note_connection("refused")
             return None
         self._meter = meter
         meter.open = True
         meter.connections += 1
-        fleet.ledger.note(meter.device_id, "connected")
+        self._note_connection("connected")
         self._fault, self._spared = fleet.settings.faults.draw(meter.number, meter.connections)
         if self._fault is Fault.REFUSE:
             self._note()
@@ -104,6 +107,11 @@ class Connection(asyncio.Protocol):
             fleet.settings_of(meter), meter.security, meter, sap=sap, observe=self._observe
         )
         return self._association
+
+    def _note_connection(self, did: str) -> None:
+        device_id, cell = self._cell
+        at = cells.arrived(self._transport.get_extra_info("socket")) if cell else None
+        self._fleet.ledger.note(device_id, did, cell, at=at)
 
     def _observe(self, client: int, counter: int | None, apdu: bytes) -> None:
         self._client, self._asked = client, apdu
@@ -188,3 +196,6 @@ class Connection(asyncio.Protocol):
         self._fleet.connections.discard(self._transport)
         if self._meter is not None:
             self._meter.open = False
+        device_id, cell = self._cell
+        if cell:
+            self._fleet.ledger.note(device_id, "closed", cell)

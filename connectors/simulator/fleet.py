@@ -32,7 +32,7 @@ MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"
 SHIPMENT_FIELDS: Final = (
     "device_id", "device_type", "protocol", "protocol_version", "host", "port", "logical_device", "security",
     "system_title", "master_key", "authentication_key", "encryption_key", "password", "with_list_max", "time_zone",
-    "labels", "gateway_id", "channel", "mbus_identification", "mbus_key",
+    "labels", "gateway_id", "channel", "mbus_identification", "mbus_key", "cell_id",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class FleetSettings:
     of meters whose HLS flags are not set yet: they open by password (meter-model 2); `public` the share that the
     shipment hands over without any secret, so that the head-end sees no more of them than the public client may.
     `gas_meters`: on channels 1 to so many of each meter, each a device of the shipment; None: four of five meters have
-    one, and the shipment leaves them out.
+    one, and the shipment leaves them out. `cells`: radio cells the meters are in, by turns; 0: in none.
     """
 
     meters: int
@@ -56,6 +56,7 @@ class FleetSettings:
     lls: float = 0.0
     public: float = 0.0
     gas_meters: int | None = None
+    cells: int = 0
     faults: Faults = field(default_factory=lambda: NO_FAULTS)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,8 @@ class FleetSettings:
             raise ValueError(f"lls, public: shares of meters lie in 0 to 1 together, not {self.lls} and {self.public}")
         if self.gas_meters is not None and not 0 <= self.gas_meters <= CHANNELS[-1]:
             raise ValueError(f"gas_meters: a meter has 0 to {CHANNELS[-1]} of them, not {self.gas_meters}")
+        if self.cells < 0:
+            raise ValueError(f"cells: {self.cells} is negative")
         for name in ("delay", "slowness"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)} s is negative")
@@ -115,6 +118,11 @@ def gas_meter_id(number: int, channel: int) -> str:
     return gas_meter_name(channel, number).decode()
 
 
+def cell_of(settings: FleetSettings, number: int) -> str:
+    """The radio cell of meter `number`: base station and cell. Empty: none."""
+    return f"1/{(number - 1) % settings.cells + 1}" if settings.cells else ""
+
+
 def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = HOST) -> None:
     """The maker's delivery file of this fleet, CSV with plain keys: for a laboratory (`meterlog devices import
     --plain-keys`)."""
@@ -129,14 +137,14 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
             rows.writerow(
                 (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, who.security,
                  who.system_title.hex(), *(key.hex() for key in keys), password.hex(), 16, "Europe/Amsterdam",
-                 f"street={street + 1}", "", "", "", "")
+                 f"street={street + 1}", "", "", "", "", cell_of(settings, number))
             )  # fmt: skip
             for channel in range(1, (settings.gas_meters or 0) + 1):
                 key = sha256(f"meterlog fleet {settings.seed} meter {number} gas {channel}".encode()).digest()[:16]
                 rows.writerow(
                     (gas_meter_id(number, channel), "SMART_METER_G", who.protocol, who.version, "", "", "", "",
                      "", "", "", "", "", "", "Europe/Amsterdam", f"street={street + 1}",
-                     who.device_id, channel, f"{number:08d}", key.hex())
+                     who.device_id, channel, f"{number:08d}", key.hex(), "")
                 )  # fmt: skip
 
 
@@ -212,6 +220,9 @@ class Fleet:
 
     def settings_of(self, meter: Meter) -> ServerSettings:
         return self._rules[meter.model.profile.traits.max_pdu, meter.mechanism]
+
+    def cell_of(self, number: int) -> str:
+        return cell_of(self.settings, number)
 
     def at(self, sap: int) -> Meter | None:
         """The meter with this SAP."""

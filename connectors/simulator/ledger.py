@@ -5,7 +5,8 @@ One JSON object a line, appended at once, so that it survives the death of the f
 {"at": 1790000000.123456, "meter": "ML500000000000007", "did": "set", "what": "1/0-0:97.98.0.255/2", "value": "0"}
 
 `did` is `connected`, `refused` (the meter serves another client), `counter` (an invocation counter was accepted:
-`value`), `get`, `set`, `action`, `fault` (`what` names it).
+`value`), `get`, `set`, `action`, `fault` (`what` names it). Of a fleet in radio cells `connected` and `refused` say the
+cell (`what`), and `closed` follows each (`cells.py` counts them).
 """
 
 import json
@@ -22,11 +23,13 @@ class Ledger:
     def __init__(self, path: Path | None) -> None:
         self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def note(self, meter: str, did: str, what: str = "", value: str = "", result: int = 0) -> None:
-        """One entry; `result` is the data access or action result the meter answered."""
+    def note(
+        self, meter: str, did: str, what: str = "", value: str = "", result: int = 0, at: float | None = None
+    ) -> None:
+        """One entry; `result` is the data access or action result the meter answered, `at` another time than now."""
         if self._file is None:
             return
-        entry: dict[str, Any] = {"at": round(time.time(), 6), "meter": meter, "did": did}
+        entry: dict[str, Any] = {"at": round(time.time() if at is None else at, 6), "meter": meter, "did": did}
         if what:
             entry["what"] = what
         if value:

@@ -13,18 +13,22 @@ from streams.device.events import (
     CommandRefused,
     CommandRepeated,
     Event,
+    GrantReceived,
     JobReceived,
     JobRefused,
     Message,
+    PermitDeclined,
+    RefusalReceived,
     ResultReported,
     ReturnReceived,
     TimePassed,
 )
 from streams.device.limits import Limits
+from streams.device.permits import granted, refused
 from streams.device.settle import pass_time, report
 from streams.device.state import Device
 
-_UNCHANGING = (CommandRefused, CommandRepeated, JobRefused)
+_UNCHANGING = (CommandRefused, CommandRepeated, JobRefused, PermitDeclined)
 
 
 def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
@@ -49,6 +53,10 @@ def decide(device: Device, message: Message, limits: Limits) -> list[Event]:
             return take(device, message, limits)
         case ReturnReceived():
             return give_back(device, message, limits)
+        case GrantReceived(permit):
+            return granted(device, permit)
+        case RefusalReceived():
+            return refused(device, message)
         case _:
             assert_never(message)
 

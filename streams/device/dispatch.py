@@ -5,7 +5,7 @@ The index is a cache of the states: it is rebuilt from them, holds no truth, and
 changed is put in anew (`update`), and what its older entries in the heaps say is passed over when it comes up.
 
 An M-Bus meter's job takes no slot: it goes to the gateway at once, whose own job waits for one, in the order of
-priority and age that its commands bring along.
+priority and age that its commands bring along. So does what a device and its radio cell have to say to each other.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from typing import Final
 from operations import catalogue
 from schemas._quick import quick
 from schemas.records import CommandHeader, Status
-from streams.device import faults
+from streams.device import faults, permits
 from streams.device.decided import carried_out_here, may_be_decided
 from streams.device.events import Event, JobDispatched
 from streams.device.leases import NEVER, cost_of, lease_end, seconds_of
@@ -50,7 +50,7 @@ class Index:
         self._answering: list[_Ready] = []
         self._silent: list[_Ready] = []
         self._timed: list[_Timed] = []
-        self._delegating: dict[bytes, None] = {}  # in order: M-Bus meters with a job for their gateway
+        self._at_once: dict[bytes, None] = {}  # in order: a job for a gateway, a word to a cell
         self.flying = 0
         self.silent_flying = 0
 
@@ -60,7 +60,7 @@ class Index:
     @property
     def open(self) -> bool:
         """Whether a job could be given to anybody."""
-        return self.free > 0 or bool(self._delegating)
+        return self.free > 0 or bool(self._at_once)
 
     @property
     def free(self) -> int:
@@ -68,7 +68,7 @@ class Index:
 
     def update(self, key: bytes, device: Device, now: int) -> None:
         """Take note of a device as it stands."""
-        self._delegating.pop(key, None)
+        self._at_once.pop(key, None)
         old = self._entries.pop(key, None)
         if old is not None and old.flying:
             self.flying -= 1
@@ -85,9 +85,13 @@ class Index:
         # Before any heap is compacted: what is not among the entries is taken for stale, and would be forgotten.
         self._entries[key] = _Entry(self._stamp, flying, silent)
         best, wake = (None, _wake_flying(device, self._limits)) if out else _rank(device, now, self._limits)
-        if best is not None and _delegates(device, now):
-            self._delegating[key] = None
-        elif best is not None:
+        turn = permits.Turn.GO
+        if not out and (device.claim is not None or permits.cell_of(device.registration) is not None):
+            turn, look = permits.turn(device, best, now)
+            wake = min(wake, look)
+        if turn is permits.Turn.ACT or (best is not None and _delegates(device, now)):
+            self._at_once[key] = None
+        elif best is not None and turn is permits.Turn.GO:
             heap = self._silent if silent else self._answering
             heappush(heap, (*best, self._stamp, key))
             self._compact(heap)
@@ -120,9 +124,9 @@ class Index:
         """The device that gets the next job: an M-Bus meter at once, others while a slot is free; None when nobody is
         ready. It must be `update`d.
         """
-        if self._delegating:
-            key = next(iter(self._delegating))
-            del self._delegating[key]
+        if self._at_once:
+            key = next(iter(self._at_once))
+            del self._at_once[key]
             return key
         if self.free < 1:
             return None
@@ -175,10 +179,17 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
     else:
         queue = list(device.queue)
     due = [held for held in queue if held.not_before <= now and _for_a_worker(device, held)]
-    if not due:
+    if not due and device.claim is None:
         return events
     # Looks come first: what they look for must not be changed by the others of this job.
     due.sort(key=lambda held: (held.doubt is None, -priority(held, now, limits), held.received_at))
+    if device.claim is not None or permits.cell_of(device.registration) is not None:
+        first = min(((-priority(held, now, limits), held.received_at) for held in due), default=None)
+        turn, _ = permits.turn(device, first, now)
+        if turn is permits.Turn.ACT:
+            return [*events, permits.act(device, due, first, now, limits)]
+        if turn is permits.Turn.WAIT:
+            return events
     registration = device.registration
     gateway = gateway_of(registration) if registration is not None else None
     if registration is not None and is_mbus(registration) and (through := [held for held in due if _connects(held)]):
@@ -193,12 +204,16 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
     frames += limits.association_frames if frames else 0
     if device.counter + frames - 1 > LAST_COUNTER:
         return events + [settled(held, Status.ERROR, faults.counters_used_up(), now) for held in commands]
+    start = permits.start_of(device, now)
+    deadline = start + _span(commands, limits) if gateway is None else now + limits.delegation
+    if not permits.usable(device, deadline, limits):
+        return [*events, *permits.dropped(device)]  # what came after it was asked takes longer: it is asked anew
     events.append(
         JobDispatched(
             number=device.jobs + 1,
             correlation_ids=tuple([held.correlation_id for held in commands]),
             dispatched_at=now,
-            deadline=now + _span(commands, limits) if gateway is None else now + limits.delegation,
+            deadline=deadline,
             counter_from=device.counter,
             counter_to=device.counter + frames - 1,
             gateway_id=gateway,

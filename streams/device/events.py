@@ -21,6 +21,8 @@ from schemas.records import (
     JobAttempting,
     JobEnded,
     LifecycleSet,
+    Permit,
+    PermitRefused,
     Status,
     TimeZoneSet,
 )
@@ -261,6 +263,56 @@ class CommandReturned:
     at: int
 
 
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitRequested:
+    """The radio cell is asked; an earlier request is forgotten."""
+
+    number: int
+    cell_id: str
+    priority: int
+    since: int
+    connections: int
+    hold: int
+    again_at: int  # it is asked anew then, if nothing came
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitTaken:
+    """The radio cell grants what was asked for."""
+
+    permit: Permit
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitPostponed:
+    """The permit's time passed before a slot was free, or the radio cell had no room for the request."""
+
+    number: int
+    cell_id: str
+    again_at: int
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitDropped:
+    """Given back: its job is over, or there is nothing to do any more."""
+
+    number: int
+    cell_id: str
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class PermitDeclined:
+    """A permit that this device did not wait for: given back. Changes nothing."""
+
+    number: int
+    cell_id: str
+
+
 Event = (
     CommandAccepted
     | CommandRefused
@@ -280,6 +332,11 @@ Event = (
     | JobTaken
     | JobRefused
     | CommandReturned
+    | PermitRequested
+    | PermitTaken
+    | PermitPostponed
+    | PermitDropped
+    | PermitDeclined
     | TimeZoneSet
     | DeviceRegistered
     | LifecycleSet
@@ -355,5 +412,29 @@ class ReturnReceived:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class GrantReceived:
+    """The radio cell lets the device be called."""
+
+    permit: Permit
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalReceived:
+    """The radio cell has no room for the request."""
+
+    refused: PermitRefused
+    at: int
+
+
 Judged = ResultReported | ReturnReceived | TimePassed  # what a command may be judged by; each has a time and a seed
-Message = CommandReceived | AttemptReported | ResultReported | TimePassed | JobReceived | ReturnReceived
+Message = (
+    CommandReceived
+    | AttemptReported
+    | ResultReported
+    | TimePassed
+    | JobReceived
+    | ReturnReceived
+    | GrantReceived
+    | RefusalReceived
+)

@@ -26,12 +26,17 @@ from streams.device.events import (
     JobRefused,
     JobReported,
     JobTaken,
+    PermitDeclined,
+    PermitDropped,
+    PermitPostponed,
+    PermitRequested,
+    PermitTaken,
     Snapshotted,
     VerifyPostponed,
 )
 from streams.device.messages import own_name, serve
 from streams.device.snapshot import state_in
-from streams.device.state import AttemptedAction, Device, Flight, Pending, Settled, id_bytes, remember
+from streams.device.state import AttemptedAction, Claim, Device, Flight, Pending, Settled, at_rest, id_bytes, remember
 
 
 def fold(device: Device, decision: DeviceEvents) -> Device:
@@ -46,7 +51,7 @@ def fold(device: Device, decision: DeviceEvents) -> Device:
     device = evolved(device, decision.events)
     return replace(
         device,
-        idle=not device.queue and device.flight is None,
+        idle=at_rest(device),
         device_id=decision.device_id,
         version=decision.version,
     )
@@ -116,6 +121,14 @@ def evolve(device: Device, event: Event) -> Device:
             return replace(device, queue=device.queue + taken, served=serve(device.served, event))
         case CommandReturned():
             return replace(device, queue=_without(device, event.correlation_id))
+        case PermitRequested(number, cell_id, priority):
+            return replace(device, permits=number, claim=Claim(number, cell_id, priority, event.again_at))
+        case PermitTaken(permit):
+            return device if device.claim is None else replace(device, claim=replace(device.claim, granted=permit))
+        case PermitPostponed(again_at=at) if device.claim is not None:
+            return replace(device, claim=replace(device.claim, granted=None, again_at=at))
+        case PermitDropped():
+            return replace(device, claim=None)
         case CounterRaised():
             return replace(device, counter=max(device.counter, event.counter))
         case TimeZoneSet():
@@ -128,6 +141,8 @@ def evolve(device: Device, event: Event) -> Device:
         case LifecycleSet():
             return replace(device, lifecycle=event.lifecycle)
         case CommandRefused() | CommandRepeated() | JobRefused() | CounterDoubted() | Snapshotted():
+            return device
+        case PermitPostponed() | PermitDeclined():
             return device
         case _:
             assert_never(event)

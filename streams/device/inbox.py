@@ -10,14 +10,25 @@ from typing import Final, TypeVar
 from operations import catalogue
 from schemas import headers
 from schemas.codec import Unreadable, decode, decode_command, name_of, operation_of
-from schemas.records import DelegatedEnded, DelegatedJob, Fault, JobAttempting, JobEnded, Tick
+from schemas.records import (
+    DelegatedEnded,
+    DelegatedJob,
+    Fault,
+    JobAttempting,
+    JobEnded,
+    PermitGranted,
+    PermitRefused,
+    Tick,
+)
 from streams.device import faults
 from streams.device.accept import sane_time
 from streams.device.events import (
     AttemptReported,
     CommandReceived,
     CommandRefused,
+    GrantReceived,
     JobReceived,
+    RefusalReceived,
     ResultReported,
     ReturnReceived,
 )
@@ -27,8 +38,8 @@ from streams.keeper import Received
 _LONGEST_ID: Final = 200  # characters of a correlation id we repeat to the caller when it is not one
 
 
-A = TypeVar("A", JobAttempting, DelegatedJob)
-B = TypeVar("B", JobEnded, DelegatedEnded)
+A = TypeVar("A", JobAttempting, DelegatedJob, PermitGranted)
+B = TypeVar("B", JobEnded, DelegatedEnded, PermitRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,16 @@ def read_message(received: Received, seed: int) -> JobReceived | ReturnReceived 
         return JobReceived(record, received.timestamp)
     if isinstance(record, DelegatedEnded):
         return ReturnReceived(record, received.timestamp, seed)
+    return record
+
+
+def read_permit(received: Received) -> GrantReceived | RefusalReceived | DeadLetter:
+    """A record of the topic `permits`."""
+    record = _either(received, PermitGranted, PermitRefused)
+    if isinstance(record, PermitGranted):
+        return GrantReceived(record.permit)
+    if isinstance(record, PermitRefused):
+        return RefusalReceived(record, received.timestamp)
     return record
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas._quick import replace
-from schemas.records import DelegatedEnded, DelegatedJob, Job, Tick
-from schemas.topics import COMMANDS, DEVICE_MESSAGES, JOB_RESULTS, TICKS
+from schemas.records import DelegatedEnded, DelegatedJob, Job, PermitAsked, PermitReturned, Tick
+from schemas.topics import COMMANDS, DEVICE_MESSAGES, JOB_RESULTS, PERMITS, TICKS
 from streams import envelope
 from streams.device import faults, outbox
 from streams.device.decide import changes, decide
@@ -33,11 +33,11 @@ from streams.device.events import (
     TimePassed,
 )
 from streams.device.evolve import evolve, fold
-from streams.device.inbox import DeadLetter, Refusal, read_command, read_message, read_result, read_tick
+from streams.device.inbox import DeadLetter, Refusal, read_command, read_message, read_permit, read_result, read_tick
 from streams.device.limits import Limits
 from streams.device.react import Told, react
 from streams.device.snapshot import with_state
-from streams.device.state import Device, is_idle
+from streams.device.state import Device, at_rest, is_idle
 from streams.device.wire import decode_device, encode_device
 from streams.keeper import Outgoing, Received
 
@@ -149,6 +149,8 @@ class Partition:
             self._receive_result(received)
         elif topic == DEVICE_MESSAGES.name:
             self._receive_message(received)
+        elif topic == PERMITS.name:
+            self._receive_permit(received)
         elif topic == TICKS.name:
             tick = read_tick(received)
             if isinstance(tick, DeadLetter):
@@ -213,6 +215,15 @@ class Partition:
         else:
             cause = f"{received.topic}@{received.offset}"
             self._decide(received.key, message, cause, received.timestamp, envelope.traceparent_of(received))
+
+    def _receive_permit(self, received: Received) -> None:
+        message = read_permit(received)
+        if isinstance(message, DeadLetter):
+            self._set_aside(received, message.reason)
+        elif self._partition_of(received.key) != self.partition:
+            self._set_aside(received, f"a permit of a device of partition {self._partition_of(received.key)}")
+        else:
+            self._decide(received.key, message, f"{received.topic}@{received.offset}", received.timestamp)
 
     def _answered(self, received: Received) -> None:
         self._ends[received.topic] = received.offset + 1
@@ -286,7 +297,7 @@ class Partition:
         if version:
             self._devices[key] = replace(
                 after,
-                idle=not after.queue and after.flight is None,
+                idle=at_rest(after),
                 version=version,
             )
             self._changed[key] = None
@@ -294,6 +305,8 @@ class Partition:
     def _outgoing(self, key: bytes, record: Told, at: int, trace: bytes | None) -> Outgoing:
         if isinstance(record, DelegatedJob | DelegatedEnded):
             return outbox.said(key, record, self._partition_of(record.device_id.encode()), at, trace)
+        if isinstance(record, PermitAsked | PermitReturned):
+            return outbox.asked(key, record, self._partition_of(record.cell_id.encode()), at)
         return outbox.told(key, record, at, trace)
 
     def _trace(self, event: Event, record: object) -> bytes | None:

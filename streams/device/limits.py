@@ -26,6 +26,7 @@ class Limits:
     association_frames: int = 8  # invocation counters besides those of the operations
     counter_leap: int = 1_000_000  # how far above ours a meter's counter is believed to be: decades of use
     delegation: int = 10 * MINUTE_MS  # a gateway begins an M-Bus meter's command within it, or gives it back
+    permit_patience: int = 5 * MINUTE_MS  # a cell that says nothing for so long is asked again
     ageing_step: int = 10 * MINUTE_MS  # in which a command below the default priority rises a step, up to it
     queue_commands: int = 256  # waiting at one device
     queue_bytes: int = (

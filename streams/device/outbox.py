@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Final
 
 from schemas import codec, topics
-from schemas.records import DelegatedJob, Job, Notification
+from schemas.records import DelegatedJob, Job, Notification, PermitAsked
 from streams.device.events import DeviceEvents
-from streams.device.react import Response, Said
+from streams.device.react import Request, Response, Said
 from streams.device.wire import encode_events
 from streams.envelope import Pair, complete, head, kind
 from streams.keeper import Outgoing, Received
@@ -37,6 +37,17 @@ def said(key: bytes, record: Said, partition: int, at: int, traceparent: bytes |
     pairs = (*_HEAD, kind(name), ("ce_id", ident.encode()), ("ce_subject", key))
     value = codec.encode(record)
     return Outgoing(topics.DEVICE_MESSAGES.name, receiver, value, complete(pairs, at, traceparent), partition)
+
+
+def asked(key: bytes, record: Request, partition: int, at: int) -> Outgoing:
+    """A message from the device `key` to its radio cell, in the partition of that one. Its CloudEvents id names the
+    request.
+    """
+    name = "PermitAsked" if isinstance(record, PermitAsked) else "PermitReturned"
+    ident = key + b"/permit/%d/" % record.number + name.encode()
+    pairs = (*_HEAD, kind(f"meterlog.{name}"), ("ce_id", ident), ("ce_subject", key))
+    cell = record.cell_id.encode()
+    return Outgoing(topics.PERMIT_REQUESTS.name, cell, codec.encode(record), complete(pairs, at, None), partition)
 
 
 def told(key: bytes, record: Job | Response | Notification, at: int, traceparent: bytes | None) -> Outgoing:

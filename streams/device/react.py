@@ -1,5 +1,5 @@
-"""What the world is told of an event: jobs to the workers, responses and notifications to the callers, and to other
-devices what crosses between an M-Bus meter and its gateway.
+"""What the world is told of an event: jobs to the workers, responses and notifications to the callers, to other
+devices what crosses between an M-Bus meter and its gateway, and to radio cells what is asked of them.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ from schemas.records import (
     JobCommand,
     Notice,
     Notification,
+    PermitAsked,
+    PermitReturned,
     ResponseHeader,
     Status,
 )
@@ -28,6 +30,10 @@ from streams.device.events import (
     JobDispatched,
     JobRefused,
     Message,
+    PermitDeclined,
+    PermitDropped,
+    PermitPostponed,
+    PermitRequested,
     ResultReported,
     ReturnReceived,
 )
@@ -44,7 +50,8 @@ class Response:
 
 
 Said = DelegatedJob | DelegatedEnded
-Told = Job | Response | Notification | Said
+Request = PermitAsked | PermitReturned
+Told = Job | Response | Notification | Said | Request
 
 
 def react(device: Device, event: Event, message: Message | None) -> Iterator[Told]:
@@ -63,6 +70,10 @@ def react(device: Device, event: Event, message: Message | None) -> Iterator[Tol
             yield messages.answer(device.device_id, event, _outcome(event, message))
         case JobRefused():
             yield from messages.refusals(device.device_id, event)
+        case PermitRequested(number, cell_id, priority, since, connections, hold):
+            yield PermitAsked(cell_id, device.device_id, number, priority, since, connections, hold)
+        case PermitPostponed(number, cell_id) | PermitDropped(number, cell_id) | PermitDeclined(number, cell_id):
+            yield PermitReturned(cell_id, device.device_id, number)
         case CommandSettled():
             header = ResponseHeader(
                 correlation_id=event.correlation_id,
@@ -123,6 +134,7 @@ def _job(device: Device, event: JobDispatched) -> Job:
         counter_to=event.counter_to,
         registration=device.registration,
         commands=tuple([_job_command(held[name]) for name in event.correlation_ids]),
+        permit=device.claim.granted if device.claim is not None else None,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from operations import catalogue
 from schemas._quick import replace
 from schemas.records import CommandEnded, DeviceRegistered, Ended, JobEnded, Status, TimeZoneSet
-from streams.device import doubt, faults, partial
+from streams.device import doubt, faults, partial, permits
 from streams.device.decided import due, misfits
 from streams.device.events import (
     CounterDoubted,
@@ -40,7 +40,7 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
         outcomes.setdefault(outcome.correlation_id, outcome)
     flying = [held for held in device.queue if held.correlation_id in flight.correlation_ids]
     unreached = not ended.reached and any(_called(held, outcomes) for held in flying)
-    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at)]
+    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at), *permits.dropped(device)]
     registration = _registration(device, ended)
     events += _learnt(device, ended, registration, limits)
     doubted = _doubted(device, ended, limits)
@@ -75,7 +75,7 @@ def pass_time(device: Device, message: TimePassed, limits: Limits) -> list[Event
     gateway = flight.gateway_id if flight is not None else None
     decided = message.results_decided if gateway is None else message.messages_decided
     if flight is not None and decided and lease_end(device, limits) <= message.at:
-        events.append(JobLost(flight.number, message.at))
+        events += [JobLost(flight.number, message.at), *permits.dropped(device)]
         fault = faults.no_result(flight.number) if gateway is None else faults.gateway_silent(gateway, flight.number)
         for held in device.queue:
             begun = held.correlation_id in flight.attempting

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas._quick import quick
-from schemas.records import Delegated, Fault, Lifecycle, Registration, Status
+from schemas.records import Delegated, Fault, Lifecycle, Permit, Registration, Status
 
 SETTLED_KEPT: Final = 64  # a caller repeating itself later than this is told so
 FIRST_COUNTER: Final = 1
@@ -79,10 +79,22 @@ class Served:
 
 @quick
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A request for a permit of the radio cell, or the permit it led to (`permits`)."""
+
+    number: int
+    cell_id: str
+    priority: int  # as it was asked with
+    again_at: int  # it is asked anew then, if nothing came
+    granted: Permit | None = None  # in use while a job is out
+
+
+@quick
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device after `version` decisions."""
 
-    idle: bool = True  # nothing queued, nothing in flight; first, see above
+    idle: bool = True  # `at_rest`; first, see above
     device_id: str = ""
     version: int = 0
     registration: Registration | None = None  # None until AddDevice succeeded
@@ -95,6 +107,8 @@ class Device:
     unreachable_since: int | None = None
     lifecycle: Lifecycle = Lifecycle.NEW_IN_INVENTORY
     served: tuple[Served, ...] = ()  # of a gateway: the last 16, the latest last
+    permits: int = 0  # number of the last request for a permit
+    claim: Claim | None = None  # on the radio cell
 
 
 @quick
@@ -108,6 +122,11 @@ class Settled:
     status: Status
     fault_code: int  # 0 = no fault, or a technical one without code
     attempts: int
+
+
+def at_rest(device: Device) -> bool:
+    """Whether it has nothing to do: nothing queued, nothing in flight, nothing asked of its cell."""
+    return not device.queue and device.flight is None and device.claim is None
 
 
 def is_idle(value: bytes) -> bool:

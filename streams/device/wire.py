@@ -8,7 +8,7 @@ from streams.device.events import DeviceEvents
 from streams.device.state import Device
 
 codec.bind("meterlog.DeviceState", Device)
-for _part in (state.Flight, state.Pending, state.AttemptedAction, state.Served):
+for _part in (state.Flight, state.Pending, state.AttemptedAction, state.Served, state.Claim):
     codec.bind(f"meterlog.{_part.__name__}", _part)
 for _event in (
     events.DeviceEvents,
@@ -31,6 +31,11 @@ for _event in (
     events.JobTaken,
     events.JobRefused,
     events.CommandReturned,
+    events.PermitRequested,
+    events.PermitTaken,
+    events.PermitPostponed,
+    events.PermitDropped,
+    events.PermitDeclined,
 ):
     codec.bind(f"meterlog.{_event.__name__}", _event)
 

@@ -30,7 +30,7 @@ from streams.device.limits import Limits
 from streams.device.messages import own_name
 from streams.device.outbox import was_forwarded
 from streams.device.snapshot import state_in
-from streams.device.state import Device, is_idle
+from streams.device.state import Device, at_rest, is_idle
 from streams.device.verify import verify
 from streams.device.wire import decode_events, encode_device
 from streams.keeper import Outgoing, Received
@@ -221,7 +221,7 @@ class Promises:
             value = self._world.tables[partition].values[key]
             device = self._folded[key]
             assert value == encode_device(device), f"{key!r}: the table is not the replay of the log"
-            assert is_idle(value) == (not device.queue and device.flight is None), f"{key!r}: idle is wrong"
+            assert is_idle(value) == at_rest(device), f"{key!r}: idle is wrong"
 
     def _slots_suffice(self, partition: int) -> None:
         values = self._world.tables[partition].values

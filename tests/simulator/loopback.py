@@ -6,6 +6,7 @@ A fault is chosen by the plain APDU the meter took last (its first byte), and st
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class Loopback:
     pieces: bool = False
     delay: float = 0.0  # seconds before each answer
     connections: int = 0
+    first_connection_at: float = 0.0  # seconds since 1970
     most_connections: int = 0  # at once
     released: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -99,6 +101,7 @@ class Loopback:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.first_connection_at = self.first_connection_at or time.time()
         self.writers.add(writer)
         self.most_connections = max(self.most_connections, len(self.writers))
         took: list[int] = []

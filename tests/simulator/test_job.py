@@ -31,6 +31,7 @@ from schemas.records import (
     JobAttempting,
     JobCommand,
     KeyKind,
+    Permit,
     RegisterReads,
     Registration,
     SealedKey,
@@ -536,3 +537,60 @@ def test_a_job_given_up_before_its_first_line_says_so() -> None:
     assert [each.ended for each in ended.commands] == [Ended.NOT_STARTED] * 2
     assert (ended.counter_next, ended.reached) == (100, False)
     assert codec.decode(codec.encode(ended)) == ended
+
+
+async def run_permitted(
+    connects: tuple[float, ...], *asked: Asked, meter_accepted: int = -1, **changes: Any
+) -> tuple[Carried, loopback.Loopback, Permit]:
+    """With a permit to connect so many seconds from now, within five."""
+    async with loopback.meter(accepted=meter_accepted) as meter:
+        fill(meter)
+        given, at = job(registration(meter.port, **changes), *asked, seconds=60), desk()
+        now = time.time()
+        times = tuple(int((now + each) * 1_000) for each in connects)
+        permit = Permit("21/7", 1, times, 5_000, int((now + 90) * 1_000))
+        return await carry_out(replace(given, permit=permit), 3, at), meter, permit
+
+
+def test_a_job_with_a_permit_connects_at_its_time() -> None:
+    carried, meter, permit = asyncio.run(run_permitted((0.4,), SYNCHRONIZE, ALARMS))
+    assert outcomes(carried) == [("Successful", None)] * 2
+    assert meter.connections == 1 and meter.first_connection_at * 1_000 >= permit.connects[0]
+
+
+def test_a_job_whose_permit_has_lapsed_connects_to_nobody_and_was_not_begun() -> None:
+    carried, meter, _ = asyncio.run(run_permitted((-6.0,), SYNCHRONIZE, ALARMS))
+    assert outcomes(carried) == [("NotStarted", 233)] * 2
+    fault = carried.ended.commands[0].fault
+    assert fault is not None and fault.name == "LAPSED"
+    assert (meter.connections, carried.ended.reached) == (0, False)
+
+
+def test_a_permit_for_one_connection_is_not_used_for_another() -> None:
+    """A counter out of step needs three; the meter is asked for it in the next attempt, whose permit has them."""
+    carried, meter, _ = asyncio.run(run_permitted((0.0,), SYNCHRONIZE, meter_accepted=150))
+    assert outcomes(carried) == [("Retriable", 229)]
+    assert meter.connections == 1
+
+
+def test_a_permit_for_three_connections_lets_the_counter_be_put_right() -> None:
+    carried, meter, _ = asyncio.run(run_permitted((0.0, 0.3, 0.6), SYNCHRONIZE, meter_accepted=150))
+    assert outcomes(carried) == [("Successful", None)]
+    assert (meter.connections, carried.ended.counter_floor) == (3, 151)
+
+
+def test_a_further_connection_that_comes_too_late_is_not_made() -> None:
+    carried, meter, _ = asyncio.run(run_permitted((0.0, -9.0, -9.0), SYNCHRONIZE, meter_accepted=150))
+    assert [each.ended for each in carried.ended.commands] == [Ended.RETRIABLE]
+    assert meter.connections == 1
+
+
+def test_a_host_name_is_looked_up_before_the_time_comes() -> None:
+    carried, _, _ = asyncio.run(run_permitted((0.0,), SYNCHRONIZE, host="localhost"))
+    assert outcomes(carried) == [("Successful", None)]
+
+
+def test_a_host_without_an_address_uses_no_connection_up() -> None:
+    carried, meter, _ = asyncio.run(run_permitted((0.0,), SYNCHRONIZE, host="nowhere.invalid"))
+    assert outcomes(carried) == [("Retriable", 212)]
+    assert meter.connections == 0

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import click
 
-from connectors.faces.cli.terminal import Failure, console, json_option, print_json
+from connectors.faces.cli.terminal import Failure, console, json_option, print_json, print_table
+from connectors.simulator.cells import tally
 from connectors.simulator.faults import Faults, parse
 from connectors.simulator.fleet import HOST, Fleet, FleetSettings, write_shipment
-from connectors.simulator.ledger import Ledger
+from connectors.simulator.ledger import Ledger, read
 
 PORT: Final = click.IntRange(0, 65_535)
 
@@ -33,6 +34,14 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Gas meters on each meter, devices of the shipment too.",
     )
     @click.option(
+        "--cells",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        envvar="METERLOG_SIMULATOR_CELLS",
+        help="Radio cells the meters are in.",
+    )
+    @click.option(
         "--faults",
         "fault_text",
         default="",
@@ -48,13 +57,21 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
         lls: float,
         public: float,
         gas_meters: int | None,
+        cells: int,
         fault_text: str,
         **kwargs: Any,
     ) -> Any:
         try:
             faults = Faults(parse(fault_text), seed)
             settings = FleetSettings(
-                meters=meters, seed=seed, delay=delay, lls=lls, public=public, gas_meters=gas_meters, faults=faults
+                meters=meters,
+                seed=seed,
+                delay=delay,
+                lls=lls,
+                public=public,
+                gas_meters=gas_meters,
+                cells=cells,
+                faults=faults,
             )
         except ValueError as error:
             raise Failure(str(error)) from None
@@ -124,3 +141,17 @@ def shipment(path: Path, port: int, host: str, settings: FleetSettings, as_json:
         print_json({"path": path, "devices": devices})
     else:
         console.print(f"{path}: {devices} devices; import with `meterlog devices import --plain-keys {path}`")
+
+
+@simulator.command()
+@click.argument("ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+def cells(ledger: Path, as_json: bool) -> None:
+    """Count what each radio cell carried, by the LEDGER of a fleet: sessions at once, new connections in a second."""
+    found = tally(read(ledger))
+    if as_json:
+        print_json({cell: {name: getattr(load, name) for name in load.__slots__} for cell, load in found.items()})
+        return
+    rows = [(cell, load.connections, load.sessions, load.connects) for cell, load in found.items()]
+    columns = ("cell", "connections", "most sessions at once", "most connections in a second")
+    print_table("", columns, rows, numbers=columns[1:])

@@ -20,6 +20,7 @@ from schemas.records import CommandEnded, Ended, Fault, Job, JobCommand
 from schemas.topics import DEVICE_MESSAGES, JOB_RESULTS
 from streams.device.evolve import replay
 from streams.device.limits import Limits
+from streams.device.state import at_rest
 from streams.device.wire import encode_device
 from streams.keeper import Outgoing, Received
 from tests.unit.streams.mbus import GAS, GATEWAY, OTHER_GAS, READ_GAS, RESULT, Net, gas_meter, read_gas
@@ -152,7 +153,7 @@ class Laws(RuleBasedStateMachine):
                 assert len(held) == len(device.queue) <= LIMITS.queue_commands + LIMITS.commands_a_job
                 if device.flight is not None:
                     assert device.flight.correlation_ids and set(device.flight.correlation_ids) <= held
-                assert device.idle == (not device.queue and device.flight is None)
+                assert device.idle == at_rest(device)
 
     @invariant()
     def what_may_not_be_repeated_is_carried_out_once(self) -> None:

@@ -27,7 +27,7 @@ from schemas.records import (
 from streams.device.events import DeviceEvents
 from streams.device.keeper import Partition, is_device_key
 from streams.device.limits import Limits
-from streams.device.state import Device
+from streams.device.state import Device, at_rest
 from streams.device.wire import decode_device, decode_events, encode_device
 from streams.keeper import Headers, Outgoing, Received
 
@@ -134,7 +134,7 @@ class World:
 
     def holding(self, *devices: Device) -> "World":
         for device in devices:
-            filled = replace(device, idle=not device.queue and device.flight is None)
+            filled = replace(device, idle=at_rest(device))
             self.values[device.device_id.encode()] = encode_device(filled)
         self.takeover()
         return self
