@@ -17,6 +17,7 @@ from schemas.records import DeviceRegistered, KeyKind, Registration, SealedKey, 
 
 DEVICE_TYPES = (ELECTRICITY, "SMART_METER_G", "SMART_METER_W")
 DEVICE_ID = re.compile(r"[A-Za-z0-9 ]{16,40}")  # operations-managing 2.13
+CELL_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._:/-]{0,62}[A-Za-z0-9])?")  # names base station and cell
 DLMS_PORT = 4059
 _ELECTRICITY_KEYS = (KeyKind.MASTER, KeyKind.AUTHENTICATION, KeyKind.ENCRYPTION)
 _REQUIRED = {  # of an electricity meter; operations-managing 2.10
@@ -50,7 +51,7 @@ class Request:
     channel: int | None = None  # 1 to 4
     mbus_identification: str | None = None  # 8 digits
     mbus_key: bytes | None = None
-    cell_id: str | None = None
+    cell_id: str | None = None  # base station and cell, such as 21/7: one that is called by permit
     labels: dict[str, str] = field(default_factory=dict)
     time_zone: str | None = None  # IANA
     with_list_max: int = 1  # attributes in one request; less than 1 counts as 1
@@ -69,6 +70,8 @@ class Request:
             raise Rejected("is not 8 digits", field="mbus_identification")
         if self.gateway_id is not None and not DEVICE_ID.fullmatch(self.gateway_id):
             raise Rejected("is no device identification", field="gateway_id")
+        if self.cell_id is not None and not CELL_ID.fullmatch(self.cell_id):
+            raise Rejected("is not 1 to 64 letters, digits, spaces, . _ : / -", field="cell_id")
         if self.time_zone is not None:
             check_zone(self.time_zone)
         _check_keys(self)

@@ -292,6 +292,7 @@ class JobEnded:
     counter_next: int  # first counter not used
     counter_floor: int | None  # what the meter said it expects, when it said so
     commands: tuple[CommandEnded, ...]
+    lapsed: bool = False  # the time of its permit had passed when a worker came to it: nothing was begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +356,7 @@ class PermitReturned:
     cell_id: str  # the key
     device_id: str
     number: int
+    lapsed: bool = False  # its time had passed before anybody could use it
 
 
 @quick

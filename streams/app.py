@@ -16,17 +16,11 @@ and what all roles share (`roles/settings.py`). The number of partitions is the 
 fixed it.
 """
 
-import gc
 import os
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
-from weakref import WeakValueDictionary
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import Final, NoReturn
 
 from operations import catalogue
 from operations._profile import profiles
@@ -36,11 +30,12 @@ from schemas import topics
 from schemas.codec import encode
 from schemas.partition import partition_of
 from schemas.records import Lifecycle, Tick
+from streams import hosting
 from streams.device.keeper import Counts, Partition
 from streams.device.limits import Limits
 from streams.device.state import LAST_COUNTER
 from streams.hosting import host, refuse
-from streams.keeper import Keeper, ShellSettings
+from streams.keeper import ShellSettings
 
 APPLICATION = "meterlog-devices"
 _ABOUT = {
@@ -54,6 +49,10 @@ _ABOUT = {
     "decisions": "Decisions logged",
     "late": "Results and repeats that changed nothing",
     "counters_doubted": "Invocation counters named by meters that were too far ahead to be followed",
+}
+_HELD: Final[Mapping[str, tuple[Callable[[Partition], int], str]]] = {
+    "busy": (lambda keeper: len(keeper.index), "Devices with commands to carry out"),
+    "in_flight": (lambda keeper: keeper.index.flying, "Devices with a job out"),
 }
 
 
@@ -104,36 +103,23 @@ def make_tick(_partition: int, now: int, seed: int, ends: Mapping[str, int]) -> 
     return encode(Tick(now, seed, ends[topics.JOB_RESULTS.name], ends[topics.DEVICE_MESSAGES.name]))
 
 
-class Keepers(Collector):
-    """Makes the keepers of the partitions a worker comes to own, and sums up what they count."""
+class Keepers(hosting.Keepers[Partition]):
+    """Of devices."""
 
     def __init__(self, limits: Limits, partitions: int) -> None:
+        super().__init__("meterlog_devices", Counts(), _ABOUT, _HELD)
         self._limits = limits
         self._partitions = partitions
-        self._counts = Counts()
-        self._kept: WeakValueDictionary[int, Partition] = WeakValueDictionary()
 
-    def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper:
-        keeper = Partition(
+    def new(self, partition: int, values: Mapping[bytes, bytes], since: int) -> Partition:
+        return Partition(
             partition,
             values,
             lambda key: partition_of(key, self._partitions),
             self._limits,
-            since=time.time_ns() // 1_000_000,
+            since=since,
             counts=self._counts,
         )
-        self._kept[partition] = keeper
-        gc.freeze()  # what was loaded stays: a collection need not look at a million devices
-        return keeper
-
-    def collect(self) -> Iterator[Metric]:
-        for field in fields(Counts):
-            name = f"meterlog_devices_{field.name}"
-            yield CounterMetricFamily(name, _ABOUT[field.name], value=getattr(self._counts, field.name))
-        kept = list(self._kept.values())
-        busy, flying = sum(len(keeper.index) for keeper in kept), sum(keeper.index.flying for keeper in kept)
-        yield GaugeMetricFamily("meterlog_devices_busy", "Devices with commands to carry out", value=busy)
-        yield GaugeMetricFamily("meterlog_devices_in_flight", "Devices with a job out", value=flying)
 
 
 def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:

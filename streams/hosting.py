@@ -3,12 +3,15 @@
 import gc
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, NoReturn, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Generic, NoReturn, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from roles import steps
@@ -23,11 +26,37 @@ WAIT_SECONDS: Final = 2.0  # between two looks for a broker that is away at the 
 
 _log = structlog.get_logger(__name__)
 
+K = TypeVar("K", bound=Keeper)
 
-class Keepers(Collector, Protocol):
-    """Makes the keepers of the partitions a worker comes to own, and sums up what they count."""
 
-    def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper: ...
+class Keepers(Collector, ABC, Generic[K]):
+    """Makes the keepers of the partitions a worker comes to own, and shows what they count and hold.
+
+    `counts`: a dataclass of numbers that all keepers add to, each of which `about` explains. `gauges`: by name what is
+    summed over the keepers, and what it means.
+    """
+
+    def __init__(
+        self, stem: str, counts: Any, about: Mapping[str, str], gauges: Mapping[str, tuple[Callable[[K], int], str]]
+    ) -> None:
+        self._stem, self._counts, self._about, self._gauges = stem, counts, about, gauges
+        self._kept: WeakValueDictionary[int, K] = WeakValueDictionary()
+
+    @abstractmethod
+    def new(self, partition: int, values: Mapping[bytes, bytes], since: int) -> K:
+        """The keeper of a partition; `since`: now, ms."""
+
+    def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper:
+        keeper = self._kept[partition] = self.new(partition, values, time.time_ns() // 1_000_000)
+        gc.freeze()  # what was loaded stays: a collection need not look at a million devices
+        return keeper
+
+    def collect(self) -> Iterator[Metric]:
+        for name, about in self._about.items():
+            yield CounterMetricFamily(f"{self._stem}_{name}", about, value=getattr(self._counts, name))
+        kept = list(self._kept.values())
+        for name, (held, about) in self._gauges.items():
+            yield GaugeMetricFamily(f"{self._stem}_{name}", about, value=sum(held(keeper) for keeper in kept))
 
 
 def partitions_of(settings: RoleSettings, table: str, broker: Broker, status: ShellStatus) -> int:
@@ -56,7 +85,7 @@ def host(
     role: RoleSettings,
     table: str,
     make_settings: Callable[[int], ShellSettings],
-    make_keepers: Callable[[int], Keepers],
+    make_keepers: Callable[[int], Keepers[Any]],
 ) -> NoReturn:
     """Run a role until it is told to stop or a fault ends it; what is made is told the number of partitions. Raises
     SettingsWrong before that.

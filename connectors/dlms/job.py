@@ -132,6 +132,7 @@ class _Run:
             counter_next=self._association.counter_next,
             counter_floor=self._association.floor,
             commands=tuple(ended),
+            lapsed=isinstance(self._never_open, Lapsed),
         )
         sent, received = self._association.sent, self._association.received
         operations = {command.correlation_id: command.operation for command in job.commands}

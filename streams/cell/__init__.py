@@ -11,6 +11,9 @@ far the clocks of workers and the ways to meters differ. The connections of any 
 span of `1000 + within + spread` ms: no more than `connects` lie in it. The bound is paid for by throughput: with the
 defaults two thirds of it are used.
 
+A system that is busy for a while brings jobs to workers later than the lead allows, and all would lapse, again and
+again: so a permit that lapsed makes the next ones of its cell be given further ahead, until they arrive in time.
+
 How the bound on sessions is kept. A permit counts from its grant, before anybody connects, until the device gives it
 back after the worker has hung up, or until `until`: after the job's deadline, past which no frame leaves, and grace.
 

@@ -18,17 +18,12 @@ Window and spread are paid for by throughput: of the connections a second 1 / (1
 """
 
 import os
-import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from weakref import WeakValueDictionary
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from roles import settings as roles
 from roles.settings import RoleSettings, SettingsWrong
@@ -36,10 +31,11 @@ from schemas import topics
 from schemas.codec import encode
 from schemas.partition import partition_of
 from schemas.records import Tick
+from streams import hosting
 from streams.cell.keeper import Counts, Partition
 from streams.cell.limits import MOST_CONNECTS, NO_LIMIT, Bounds, CellLimits
 from streams.hosting import host, refuse
-from streams.keeper import Keeper, ShellSettings
+from streams.keeper import ShellSettings
 
 APPLICATION: Final = "meterlog-cells"
 _ABOUT: Final = {
@@ -50,6 +46,10 @@ _ABOUT: Final = {
     "refused": "Requests refused for want of room",
     "late": "Requests and returns that changed nothing",
     "dead_lettered": "Records set aside",
+}
+_HELD: Final[Mapping[str, tuple[Callable[[Partition], int], str]]] = {
+    "waiting": (lambda keeper: keeper.waiting, "Devices that wait for a permit"),
+    "open": (lambda keeper: keeper.open, "Permits that are out"),
 }
 
 
@@ -114,35 +114,23 @@ def make_tick(_partition: int, now: int, seed: int, _ends: Mapping[str, int]) ->
     return encode(Tick(now, seed, 0))
 
 
-class Keepers(Collector):
-    """Makes the keepers of the partitions a worker comes to own, and sums up what they count."""
+class Keepers(hosting.Keepers[Partition]):
+    """Of cells."""
 
     def __init__(self, limits: CellLimits, partitions: int) -> None:
+        super().__init__("meterlog_cells", Counts(), _ABOUT, _HELD)
         self._limits = limits
         self._partitions = partitions
-        self._counts = Counts()
-        self._kept: WeakValueDictionary[int, Partition] = WeakValueDictionary()
 
-    def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper:
-        keeper = Partition(
+    def new(self, partition: int, values: Mapping[bytes, bytes], since: int) -> Partition:
+        return Partition(
             partition,
             values,
             lambda key: partition_of(key, self._partitions),
             self._limits,
-            since=time.time_ns() // 1_000_000,
+            since=since,
             counts=self._counts,
         )
-        self._kept[partition] = keeper
-        return keeper
-
-    def collect(self) -> Iterator[Metric]:
-        for field in fields(Counts):
-            name = f"meterlog_cells_{field.name}"
-            yield CounterMetricFamily(name, _ABOUT[field.name], value=getattr(self._counts, field.name))
-        kept = list(self._kept.values())
-        waiting, out = sum(keeper.waiting for keeper in kept), sum(keeper.open for keeper in kept)
-        yield GaugeMetricFamily("meterlog_cells_waiting", "Devices that wait for a permit", value=waiting)
-        yield GaugeMetricFamily("meterlog_cells_open", "Permits that are out", value=out)
 
 
 def shell_settings(settings: CellsSettings, partitions: int) -> ShellSettings:

@@ -25,11 +25,11 @@ def decide(cell: Cell, message: Message, limits: CellLimits) -> list[Event]:
     match message:
         case PermitAsked():
             return _asked(cell, message, limits)
-        case PermitReturned(_, device_id, number):
+        case PermitReturned(_, device_id, number, lapsed):
             if any(each.device_id == device_id and each.number == number for each in cell.waiting):
                 return [RequestWithdrawn(device_id, number)]
             if any(each.device_id == device_id and each.number == number for each in cell.open):
-                return [PermitFreed(device_id, number)]
+                return [PermitFreed(device_id, number, lapsed)]
             return []
         case TimePassed(at):
             return [PermitExpired(each.device_id, each.number) for each in cell.open if each.until <= at]
@@ -45,11 +45,12 @@ def grant(cell: Cell, now: int, limits: CellLimits) -> list[Event]:
         return []
     events: list[Event] = []
     spaced = bounds.connects != NO_LIMIT
-    earliest = max(cell.floor, now + limits.lead) if spaced else now
+    floor, lead = max(cell.floor, now + limits.lead), limits.lead + cell.late
+    earliest = max(floor, now + lead) if spaced else now
     taken = list(cell.connects)
     for waiting in sorted(cell.waiting, key=rank)[:free]:
         connects = _times(taken, earliest, waiting.connections, bounds, limits) if spaced else (now,)
-        if connects[0] > now + limits.lead + limits.ahead:
+        if connects[0] > now + lead + limits.ahead:
             break  # the next tick gives what comes then, to whoever is first by then
         for time in connects if spaced else ():
             insort(taken, time)
@@ -61,7 +62,7 @@ def grant(cell: Cell, now: int, limits: CellLimits) -> list[Event]:
             within=within,
             until=connects[-1] + within + waiting.hold,
         )
-        events.append(PermitGiven(waiting.device_id, permit, max(cell.floor, earliest), spaced))
+        events.append(PermitGiven(waiting.device_id, permit, floor if spaced else cell.floor, spaced))
     return events
 
 

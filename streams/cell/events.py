@@ -42,10 +42,11 @@ class PermitGiven:
 
 @dataclass(frozen=True, slots=True)
 class PermitFreed:
-    """A permit is back."""
+    """A permit is back. `lapsed`: its time had passed before anybody could use it."""
 
     device_id: str
     number: int
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from streams.cell.state import Cell, Open, Waiting
 
 _KEPT: Final = 10_000  # ms below the floor: further than any spacing, so that what is given next keeps its distance
 
+_LATER: Final = 1_000  # ms: what a lapsed permit adds to the lead; one that was used takes an eighth away
+_LATEST: Final = 60_000
+
 
 def evolve(cell: Cell, event: Event) -> Cell:
     """The cell after one event."""
@@ -39,7 +42,10 @@ def evolve(cell: Cell, event: Event) -> Cell:
                 open=(*cell.open, Open(device_id, permit.number, permit.until)),
             )
         case PermitFreed() | PermitExpired():
-            cell = replace(cell, open=tuple([each for each in cell.open if _other(each, event)]))
+            late = cell.late
+            if isinstance(event, PermitFreed):
+                late = min(_LATEST, late + _LATER) if event.lapsed else late * 7 // 8
+            cell = replace(cell, late=late, open=tuple([each for each in cell.open if _other(each, event)]))
         case _:
             assert_never(event)
     return replace(cell, busy=bool(cell.waiting or cell.open))

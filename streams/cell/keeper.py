@@ -127,6 +127,8 @@ class Partition:
             self._set_aside(received, f"no record of {received.topic} is expected here")
 
     def _receive_request(self, received: Received, request: PermitAsked | PermitReturned) -> None:
+        if self._now:  # on a busy machine ticks are late, and so would be the times that are reckoned from them
+            self._now = max(self._now, received.timestamp)
         events = decide(self.cell(received.key), request, self._limits)
         if events:
             self._apply(received.key, events, received.timestamp)

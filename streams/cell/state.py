@@ -45,6 +45,7 @@ class Cell:
     cell_id: str = ""
     floor: int = 0  # no connection is given an earlier time any more
     connects: tuple[int, ...] = ()  # times given, in order: those after the floor, and shortly before it
+    late: int = 0  # ms by which permits are given further ahead, since others lapsed
     waiting: tuple[Waiting, ...] = ()  # in order of arrival
     open: tuple[Open, ...] = ()  # in order of their grant
 

@@ -302,6 +302,7 @@ class PermitDropped:
 
     number: int
     cell_id: str
+    lapsed: bool = False  # its time had passed when a worker came to it
 
 
 @quick

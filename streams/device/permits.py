@@ -96,9 +96,9 @@ def start_of(device: Device, now: int) -> int:
     return max(now, device.claim.granted.connects[-1] + device.claim.granted.within)
 
 
-def dropped(device: Device) -> list[Event]:
+def dropped(device: Device, *, lapsed: bool = False) -> list[Event]:
     """The permit is not needed any more: the job it was for is over."""
-    return [] if device.claim is None else [PermitDropped(device.claim.number, device.claim.cell_id)]
+    return [] if device.claim is None else [PermitDropped(device.claim.number, device.claim.cell_id, lapsed)]
 
 
 def granted(device: Device, permit: Permit) -> list[Event]:

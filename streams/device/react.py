@@ -72,7 +72,11 @@ def react(device: Device, event: Event, message: Message | None) -> Iterator[Tol
             yield from messages.refusals(device.device_id, event)
         case PermitRequested(number, cell_id, priority, since, connections, hold):
             yield PermitAsked(cell_id, device.device_id, number, priority, since, connections, hold)
-        case PermitPostponed(number, cell_id) | PermitDropped(number, cell_id) | PermitDeclined(number, cell_id):
+        case PermitPostponed(number, cell_id):
+            yield PermitReturned(cell_id, device.device_id, number, lapsed=True)
+        case PermitDropped(number, cell_id, lapsed):
+            yield PermitReturned(cell_id, device.device_id, number, lapsed)
+        case PermitDeclined(number, cell_id):
             yield PermitReturned(cell_id, device.device_id, number)
         case CommandSettled():
             header = ResponseHeader(

@@ -40,7 +40,8 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
         outcomes.setdefault(outcome.correlation_id, outcome)
     flying = [held for held in device.queue if held.correlation_id in flight.correlation_ids]
     unreached = not ended.reached and any(_called(held, outcomes) for held in flying)
-    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at), *permits.dropped(device)]
+    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at)]
+    events += permits.dropped(device, lapsed=ended.lapsed)
     registration = _registration(device, ended)
     events += _learnt(device, ended, registration, limits)
     doubted = _doubted(device, ended, limits)

@@ -48,6 +48,7 @@ class Told(NamedTuple):
     headers: Any
     partition: int
     offset: int
+    at: int = 0  # append time, ms; 0 where it was not kept
 
 
 @dataclass(slots=True)
@@ -175,7 +176,7 @@ def committed(bootstrap: str, topic: str) -> Iterator[Told]:
                     place: Any = (message.partition(), message.offset())
                     key: Any = message.key()
                     value: Any = message.value()
-                    yield Told(key or b"", value or b"", message.headers(), *place)
+                    yield Told(key or b"", value or b"", message.headers(), place[0], place[1], message.timestamp()[1])
                 elif error.code() == KafkaError._PARTITION_EOF:
                     left.discard(message.partition())
                 elif not error.retriable():
@@ -210,6 +211,8 @@ def fleet_role(world: World, faults: str = "") -> Role:
     argv = (*SIMULATOR.argv, "--delay", str(world.fleet.delay))
     if world.fleet.gas_meters is not None:
         settings["METERLOG_SIMULATOR_GAS_METERS"] = str(world.fleet.gas_meters)
+    if world.fleet.cells:
+        settings["METERLOG_SIMULATOR_CELLS"] = str(world.fleet.cells)
     return replace(SIMULATOR, argv=argv, environment=settings, probe=False)
 
 

@@ -563,7 +563,7 @@ def test_a_job_whose_permit_has_lapsed_connects_to_nobody_and_was_not_begun() ->
     assert outcomes(carried) == [("NotStarted", 233)] * 2
     fault = carried.ended.commands[0].fault
     assert fault is not None and fault.name == "LAPSED"
-    assert (meter.connections, carried.ended.reached) == (0, False)
+    assert (meter.connections, carried.ended.reached, carried.ended.lapsed) == (0, False, True)
 
 
 def test_a_permit_for_one_connection_is_not_used_for_another() -> None:

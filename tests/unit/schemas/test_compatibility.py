@@ -106,7 +106,8 @@ def test_a_new_symbol_needs_a_default_and_a_schema_may_not_go(folders: tuple[Pat
     current, released = folders
 
     def another_ending(schema: Schema) -> None:
-        schema["fields"][-1]["type"]["items"]["fields"][1]["type"]["symbols"].append("Postponed")
+        commands = next(field for field in schema["fields"] if field["name"] == "commands")
+        commands["type"]["items"]["fields"][1]["type"]["symbols"].append("Postponed")
 
     change(current / "shared" / "JobEnded.avsc", another_ending)
     assert compatibility.faults(current, released) == []

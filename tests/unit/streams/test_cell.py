@@ -228,3 +228,23 @@ def test_a_request_in_the_wrong_partition_is_set_aside() -> None:
 def test_bounds_that_make_no_sense_are_refused_by_name(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Bounds(**wrong)
+
+
+def test_a_request_tells_the_time_when_ticks_are_late() -> None:
+    cells = Cells(bounds(connects=1))
+    asked = ask(1)
+    late = Received(topics.PERMIT_REQUESTS.name, 0, 0, NOON + 7_000, CELL.encode(), codec.encode(asked), ())
+    (told,) = [codec.decode(record.value) for record in cells.raw(late)]
+    assert told.permit.connects == (NOON + 7_000 + LEAD,)
+
+
+def test_permits_that_lapse_make_the_next_be_given_further_ahead_until_they_arrive_in_time() -> None:
+    cells = Cells(bounds(connects=100, within=0, spread=0))
+    leads = []
+    for number, lapsed in enumerate([True, True, True, False, False], start=1):
+        now = NOON + number * MINUTE
+        (told,) = cells.batch(ask(1, number), now=now)
+        assert isinstance(told, PermitGranted)
+        leads.append(told.permit.connects[0] - now - LEAD)
+        cells.batch(replace(give_back(1, number), lapsed=lapsed))
+    assert leads == [0, 1_000, 2_000, 3_000, 2_625]

@@ -137,7 +137,7 @@ def test_a_permit_whose_time_passes_for_want_of_a_slot_goes_back_and_is_asked_fo
     asked = asking(world, command(1))
     assert jobs(world.batch(granted(asked))) == []
     assert said(world.batch(tick(NOON + 2_250))) == []
-    assert said(world.batch(tick(NOON + 2_251))) == [PermitReturned(CELL, DEVICE, 1)]
+    assert said(world.batch(tick(NOON + 2_251))) == [PermitReturned(CELL, DEVICE, 1, lapsed=True)]
     claim = world.device().claim
     assert claim is not None and NOON + 52_251 <= claim.again_at <= NOON + 72_251
     assert said(world.batch(tick(claim.again_at - 1))) == []
@@ -147,7 +147,7 @@ def test_a_permit_whose_time_passes_for_want_of_a_slot_goes_back_and_is_asked_fo
 def test_commands_in_a_hurry_ask_again_sooner() -> None:
     world = World(LIMITS).holding(celled())
     asked = asking(world, command(1, priority=5), tick(NOON))
-    assert said(world.batch(refused(asked, NOON + 10))) == [PermitReturned(CELL, DEVICE, 1)]
+    assert said(world.batch(refused(asked, NOON + 10))) == [PermitReturned(CELL, DEVICE, 1, lapsed=True)]
     assert said(world.batch(tick(NOON + 2_009))) == []
     assert asking(world, tick(NOON + 2_010)).number == 2
 
@@ -209,8 +209,8 @@ def test_a_job_not_started_for_its_permit_lapsed_costs_no_attempt() -> None:
     world = World(LIMITS).holding(celled())
     asked = asking(world, command(1), tick(NOON))
     (job,) = jobs(world.batch(granted(asked)))
-    sent = world.batch(ended(job, CommandEnded(uid(1), Ended.NOT_STARTED), reached=False))
-    assert said(sent) == [PermitReturned(CELL, DEVICE, 1)] and responses(sent) == []
+    sent = world.batch(ended(job, CommandEnded(uid(1), Ended.NOT_STARTED), reached=False, lapsed=True))
+    assert said(sent) == [PermitReturned(CELL, DEVICE, 1, lapsed=True)] and responses(sent) == []
     (held,) = world.device().queue
     assert held.attempts == 0
     assert asking(world, tick(held.not_before)).connections == 1
