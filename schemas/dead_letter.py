@@ -22,7 +22,6 @@ class Letter(NamedTuple):
     key: bytes | None
     value: bytes
     headers: headers.Headers
-    cut: bool
 
 
 def letter(key: bytes | None, value: bytes | None, told: headers.Raw, about: headers.DeadLetter) -> Letter:
@@ -39,10 +38,9 @@ def letter(key: bytes | None, value: bytes | None, told: headers.Raw, about: hea
     kept_key = key if key is None else key[:KEY]
     kept_value = whole[: DEAD_LETTERS.max_bytes - _OURS - len(kept_key or b"") - _size(kept)]
     written = headers.write_dead_letter(kept, about)
-    cut = len(kept_key or b"") + len(kept_value) + _size(kept) < size
-    if cut:
+    if len(kept_key or b"") + len(kept_value) + _size(kept) < size:
         written.append((CUT, b"%d" % size))
-    return Letter(kept_key, kept_value, written, cut)
+    return Letter(kept_key, kept_value, written)
 
 
 def _size(told: headers.Headers) -> int:

@@ -244,7 +244,7 @@ class DeadLetters:
                 at=at,
                 role=ROLE,
             )
-            key, value, told, _ = letter(record.key(), record.value(), record.headers(), about)
+            key, value, told = letter(record.key(), record.value(), record.headers(), about)
             raw: Any = told
             self._producer.produce(self._topic, value, key, headers=raw, on_delivery=delivered)
             self._producer.poll(0)

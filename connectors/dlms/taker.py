@@ -34,8 +34,8 @@ FULL_POLL_SECONDS: Final = 0.005
 LOOK_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 10.0
 TURN_SECONDS: Final = 5.0  # a loop that polls turns more often
-PATIENCE: Final = 60.0
 ASIDE_SECONDS: Final = 30.0  # for a record that is no job to be with the dead letters
+PATIENCE: Final = 60.0
 """Seconds without a turn of the loop, or with records that wait and are not taken, until the taker counts as stuck."""
 
 _log = structlog.get_logger(__name__)

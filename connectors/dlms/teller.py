@@ -79,7 +79,7 @@ class Teller:
         raw_key: Any = message.key()
         raw_value: Any = message.value()
         raw: Any = message.headers()
-        key, value, told, _ = letter(raw_key, raw_value, raw, about)
+        key, value, told = letter(raw_key, raw_value, raw, about)
         self._metrics.dead_letters.inc()
         await self._outbox.deliver(self.topic(DEAD_LETTERS), key or b"", value, headers=told)
 

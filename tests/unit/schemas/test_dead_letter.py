@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 def test_what_fits_is_whole(key: bytes | None, value: bytes | None, own: headers.Headers) -> None:
     own = [(name, content) for name, content in own if not name.startswith(headers.DEAD_LETTER_PREFIX)]
     sent = letter(key, value, own, ABOUT)
-    assert (sent.key, sent.value, sent.cut) == (key, value or b"", False)
+    assert (sent.key, sent.value) == (key, value or b"")
     assert headers.without_dead_letter(sent.headers) == own
     assert headers.dead_letter(sent.headers).offset == 9
     assert CUT not in dict(sent.headers)
@@ -26,7 +26,6 @@ def test_what_fits_is_whole(key: bytes | None, value: bytes | None, own: headers
 def test_what_does_not_fit_is_cut_and_says_how_large_it_was() -> None:
     own = [(f"n{number}", bytes(100_000)) for number in range(30)]
     sent = letter(b"k" * MIB, b"v" * 9 * MIB, own, ABOUT)
-    assert sent.cut
     assert dict(sent.headers)[CUT] == b"%d" % (10 * MIB + 30 * 100_000 + 10 * 2 + 20 * 3)
     assert (sent.key, sent.headers[:2]) == (b"k" * KEY, own[:2])
     assert len(headers.without_dead_letter(sent.headers)) == HEADERS // 100_000
