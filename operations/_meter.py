@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from operations._profile import Profile
-from schemas.records import Lifecycle, Status
+from schemas.records import CommunicationMethod, Lifecycle, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Meter:
     with_list_max: int = 1
     selective_access: bool = True  # column selection in periodic reads
     channel: int | None = None
+    polyphase: bool = False  # has phases L2 and L3
+    communication_method: CommunicationMethod | None = None  # which modem; None: nobody said
 
 
 @dataclass(frozen=True, slots=True)

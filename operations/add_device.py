@@ -13,7 +13,7 @@ from operations._errors import Rejected
 from operations._profile import CHANNELS, MANAGEMENT_CLIENT, PUBLIC_CLIENT, profiles
 from operations._rules import ELECTRICITY, check_zone
 from operations._steps import Answer, Reseal, Steps
-from schemas.records import DeviceRegistered, KeyKind, Registration, SealedKey, Security
+from schemas.records import CommunicationMethod, DeviceRegistered, KeyKind, Registration, SealedKey, Security
 
 DEVICE_TYPES = (ELECTRICITY, "SMART_METER_G", "SMART_METER_W")
 DEVICE_ID = re.compile(r"[A-Za-z0-9 ]{16,40}")  # operations-managing 2.13
@@ -56,6 +56,8 @@ class Request:
     time_zone: str | None = None  # IANA
     with_list_max: int = 1  # attributes in one request; less than 1 counts as 1
     selective_access: bool = True  # column selection in periodic reads
+    polyphase: bool = False  # has phases L2 and L3
+    communication_method: CommunicationMethod | None = None  # which modem: GPRS, CDMA, LTE
 
     def __post_init__(self) -> None:
         _one_of("device_type", self.device_type, DEVICE_TYPES)
@@ -134,6 +136,8 @@ def steps(request: Request, meter: Meter) -> Steps[Result]:
         mbus_identification=request.mbus_identification,
         cell_id=request.cell_id,
         labels=dict(request.labels),
+        polyphase=request.polyphase,
+        communication_method=request.communication_method,
     )
     fact = DeviceRegistered(registration, request.invocation_counter)
     return Answer(Result(tuple(key.kind for key in sealed)), facts=(fact,))

@@ -48,6 +48,14 @@ class KeyKind(StrEnum):
     MBUS = "mbus"
 
 
+class CommunicationMethod(StrEnum):
+    """How a meter reaches its network: which modem it is (reference `operations-reading.md` 1.2)."""
+
+    GPRS = "GPRS"
+    CDMA = "CDMA"
+    LTE = "LTE"
+
+
 class Lifecycle(StrEnum):
     """Where a device is in its life: reference `operations-managing.md` 2.14. Any state may follow any other."""
 
@@ -141,6 +149,8 @@ class Registration:
     mbus_identification: str | None = None
     cell_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    polyphase: bool = False
+    communication_method: CommunicationMethod | None = None
 
 
 @quick

@@ -73,6 +73,8 @@ def meter_of(device_id: str, registration: Registration) -> Meter:
         with_list_max=registration.with_list_max,
         selective_access=registration.selective_access,
         channel=registration.channel,
+        polyphase=registration.polyphase,
+        communication_method=registration.communication_method,
     )
 
 

@@ -42,6 +42,8 @@ FIELDS: Final = (
     "time_zone",
     "with_list_max",
     "selective_access",
+    "polyphase",
+    "communication_method",
 )
 Seal = Callable[[bytes], bytes]
 

@@ -29,10 +29,16 @@ HOST: Final = "127.0.0.1"
 MAX_METERS: Final = 16_383  # logical devices that AddDevice takes: 14 bits (meter-model 2)
 MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"))
 
+MODEMS: Final = {
+    "4.3": "CDMA",
+    "5.2": "LTE",
+    "5.5": "LTE",
+}  # by version; the others have GPRS (operations-reading 14.4)
 SHIPMENT_FIELDS: Final = (
     "device_id", "device_type", "protocol", "protocol_version", "host", "port", "logical_device", "security",
     "system_title", "master_key", "authentication_key", "encryption_key", "password", "with_list_max", "time_zone",
-    "labels", "gateway_id", "channel", "mbus_identification", "mbus_key", "cell_id",
+    "labels", "gateway_id", "channel", "mbus_identification", "mbus_key", "cell_id", "polyphase",
+    "communication_method",
 )  # fmt: skip
 
 
@@ -113,6 +119,15 @@ def identity(settings: FleetSettings, number: int) -> Identity:
     )
 
 
+def is_polyphase(settings: FleetSettings, number: int) -> bool:
+    """Whether meter `number` has phases L2 and L3: three of five have."""
+    return mix(_seed_of(settings, number), 41) < 0.6
+
+
+def _seed_of(settings: FleetSettings, number: int) -> int:
+    return int(mix(settings.seed, number) * (1 << 60))
+
+
 def gas_meter_id(number: int, channel: int) -> str:
     """The device identification of the gas meter on a channel of meter `number`: what the gateway says of it."""
     return gas_meter_name(channel, number).decode()
@@ -137,14 +152,15 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
             rows.writerow(
                 (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, who.security,
                  who.system_title.hex(), *(key.hex() for key in keys), password.hex(), 16, "Europe/Amsterdam",
-                 f"street={street + 1}", "", "", "", "", cell_of(settings, number))
+                 f"street={street + 1}", "", "", "", "", cell_of(settings, number),
+                 str(is_polyphase(settings, number)).lower(), MODEMS.get(who.version, "GPRS"))
             )  # fmt: skip
             for channel in range(1, (settings.gas_meters or 0) + 1):
                 key = sha256(f"meterlog fleet {settings.seed} meter {number} gas {channel}".encode()).digest()[:16]
                 rows.writerow(
                     (gas_meter_id(number, channel), "SMART_METER_G", who.protocol, who.version, "", "", "", "",
                      "", "", "", "", "", "", "Europe/Amsterdam", f"street={street + 1}",
-                     who.device_id, channel, f"{number:08d}", key.hex(), "")
+                     who.device_id, channel, f"{number:08d}", key.hex(), "", "", "")
                 )  # fmt: skip
 
 
@@ -177,11 +193,11 @@ class Fleet:
 
     def _meter(self, number: int) -> Meter:
         who = identity(self.settings, number)
-        seed = int(mix(self.settings.seed, number) * (1 << 60))
+        seed = _seed_of(self.settings, number)
         meter = Meter(
             number,
             who.device_id,
-            model(who.protocol, who.version, polyphase=mix(seed, 41) < 0.6),
+            model(who.protocol, who.version, polyphase=is_polyphase(self.settings, number)),
             household(seed),
             MeterSecurity(
                 who.system_title,

@@ -32,11 +32,19 @@ from infra.embedded.roles import CLI, CLICKHOUSE_SINK, DLMS_WORKER, SIMULATOR, S
 from infra.migrate import migrate
 from schemas import codec
 from schemas.records import Notification
-from schemas.topics import DEVICE_EVENTS, METER_EVENTS, NOTIFICATIONS, READS_PROFILES, READS_REGISTERS, RESPONSES
+from schemas.topics import (
+    DEVICE_EVENTS,
+    METER_EVENTS,
+    NOTIFICATIONS,
+    READS_PROFILES,
+    READS_REGISTERS,
+    RESPONSES,
+    RESULTS_LARGE,
+)
 
 PARTITIONS: Final = 4
 PATIENCE: Final = 90.0  # seconds; two cores may have to carry other tests beside these
-SINK_TOPICS: Final = (READS_PROFILES, READS_REGISTERS, METER_EVENTS, RESPONSES, DEVICE_EVENTS)
+SINK_TOPICS: Final = (READS_PROFILES, READS_REGISTERS, METER_EVENTS, RESPONSES, DEVICE_EVENTS, RESULTS_LARGE)
 _SINK: Final = {"METERLOG_SINK_SECONDS": "0.2"}
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -13,8 +14,8 @@ from operations._errors import MeterRefused, MeterUnusable, Rejected
 from operations._events import NAMES, UNKNOWN, name_of
 from operations._profile import Traits
 from operations._steps import Attribute, Range, ReadRows
-from operations.find_events import EventLogCategory, needs_of
-from schemas.records import CommandHeader, MeterEvents
+from operations.find_events import EventLogCategory, needs_of, scaling_of
+from schemas.records import CommandHeader, MeterEvent, MeterEvents
 from tests.unit.operations.conversation import (
     AMSTERDAM,
     DEVICE,
@@ -22,6 +23,7 @@ from tests.unit.operations.conversation import (
     PlayedMeter,
     clock,
     meter_of,
+    millis,
     octets,
     play,
     utc,
@@ -128,6 +130,47 @@ def test_the_communication_log_has_a_counter() -> None:
         ("METROLOGICAL_MAINTENANCE", 8),
     ]
     assert {(event.magnitude, event.magnitude_unit, event.duration) for event in events} == {(None, None, None)}
+
+
+def test_sags_and_swells_have_volts_and_seconds_with_the_scale_of_their_registers() -> None:
+    events = found("POWER_QUALITY_EXTENDED_EVENT_LOG").events
+    assert [(e.event_type, e.magnitude, e.magnitude_unit, e.duration) for e in events] == [
+        ("VOLTAGE_SAG_IN_PHASE_L1", Decimal("0.1"), "V", Decimal("0.6")),
+        ("VOLTAGE_SAG_IN_PHASE_L2", Decimal("0.2"), "V", Decimal("0.5")),
+        ("VOLTAGE_SAG_IN_PHASE_L3", Decimal("0.3"), "V", Decimal("0.4")),
+        ("VOLTAGE_SWELL_IN_PHASE_L1", Decimal("0.4"), "V", Decimal("0.3")),
+        ("VOLTAGE_SWELL_IN_PHASE_L2", Decimal("0.5"), "V", Decimal("0.2")),
+        ("VOLTAGE_SWELL_IN_PHASE_L3", Decimal("0.6"), "V", Decimal("0.1")),
+    ]
+
+
+def test_thd_has_per_cent() -> None:
+    events = found("POWER_QUALITY_THD_EVENT_LOG", version="5.5").events
+    assert [(str(e.magnitude), e.magnitude_unit) for e in events] == [(str(n), "%") for n in range(1, 10)]
+    assert {event.duration for event in events} == {None}
+
+
+def test_the_scale_of_a_code_is_that_of_its_register() -> None:
+    profile = meter_of("SMR", "5.2").profile
+    for code in range(93, 99):
+        for what in ("magnitude", "duration"):
+            scaling = scaling_of(code, what, profile)
+            assert scaling is not None and scaling.scaler == -1
+            assert scaling.unit == (35 if what == "magnitude" else 7)
+    assert scaling_of(51, "duration", profile) is None
+    assert scaling_of(79, "magnitude", profile) is None  # ends in L3 as well
+    assert scaling_of(93, "magnitude", meter_of("SMR", "5.0.0").profile) is None
+
+
+def test_the_record_has_numbers_only() -> None:
+    reads = catalogue()[NAME].reads
+    assert reads is not None
+    (record,) = reads(CommandHeader("id", DEVICE, 0), found("POWER_QUALITY_EXTENDED_EVENT_LOG"), 99)
+    assert isinstance(record, MeterEvents)
+    assert record.events[0] == MeterEvent(millis("2015-09-01T00:00:00"), 93, None, 100_000, "V", 600_000)
+    (record,) = reads(CommandHeader("id", DEVICE, 0), found("COMMUNICATION_SESSION_LOG"), 99)
+    assert isinstance(record, MeterEvents)
+    assert record.events[1] == MeterEvent(millis("2015-09-01T00:01:00"), 71, counter=8)
 
 
 def test_a_code_without_a_register_keeps_its_raw_numbers() -> None:
