@@ -151,8 +151,9 @@ class Queries:
             WHERE device_id = %(device)s ORDER BY at DESC, version DESC, number DESC LIMIT %(limit)s"""
         return self._ask(query, {"device": device_id, "limit": limit})
 
-    def response(self, correlation_id: str) -> Found | None:
-        """The first outcome told of a command, with its result as JSON text. None when it is not known.
+    def response(self, correlation_id: str, device_id: str | None = None) -> Found | None:
+        """The first outcome told of a command, with its result as JSON text. None when it is not known. `device_id`:
+        whose command, where several devices may have one of this id.
 
         Whoever sends another request under an id that is taken is refused under the same id: that is not the outcome.
         """
@@ -160,16 +161,19 @@ class Queries:
             where, named = "correlation_id = %(id)s", str(uuid.UUID(correlation_id))
         except ValueError:
             where, named = "correlation_text = %(id)s", correlation_id
+        if device_id is not None:
+            where += " AND device_id = %(device)s"
+        asked = {"id": named, "device": device_id or ""}
         query = f"""
             SELECT * EXCEPT (topic_partition, topic_offset) REPLACE (toString(correlation_id) AS correlation_id)
             FROM responses FINAL WHERE {where}
             ORDER BY repeated, status = 'Rejected' AND fault_field = 'correlation_id', settled_at, topic_offset
             LIMIT 1"""  # noqa: S608 - text of our own
-        found = self._ask(query, {"id": named})
+        found = self._ask(query, asked)
         if not found:
             return None
         if found[0]["large_result"]:
-            large = self._ask("SELECT result FROM large_results FINAL WHERE correlation_id = %(id)s", {"id": named})
+            large = self._ask("SELECT result FROM large_results FINAL WHERE correlation_id = %(id)s", asked)
             found[0]["result"] = large[0]["result"] if large else ""
         return found[0]
 

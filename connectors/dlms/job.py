@@ -149,6 +149,8 @@ class _Run:
             plan = self._plan(command)
         except OperationError as error:
             return CommandEnded(correlation_id, Ended.FAILED, error.fault())
+        if (late := _expired(plan)) is not None:  # before connecting, unlike the reference (3, 14)
+            return CommandEnded(correlation_id, Ended.NOT_STARTED, late.fault())
         if isinstance(plan.request, bundle.Request):
             return await self._bundle(plan, plan.request, command)
         return (await self._alone(plan))[0]
@@ -200,6 +202,8 @@ class _Run:
             _uncancel()
             self._over = True
             failure = Unreachable("the worker is stopping")
+        except _Expired as late:
+            return CommandEnded(correlation_id, Ended.NOT_STARTED, late.fault()), None
         except OperationError as error:
             failure = error
         except Exception as bug:
@@ -249,11 +253,14 @@ class _Run:
             )
             return await drive(plan.conversation(meter), self._local)
         assert registration is not None
+        begun = plan.action is not None and self._association.sent > 0  # a bundle is late as a whole, or not at all
         try:
             session = await self._association.opened(registration)
         except OperationError as error:
             self._never_open = error
             raise
+        if not begun and (late := _expired(plan)) is not None:
+            raise late
         told = operation.repeatable
         conversation = plan.conversation(self._meter(registration, plan.mbus))
 
@@ -313,6 +320,19 @@ class _Run:
             ended = Ended.RETRIABLE if error.retriable else Ended.FAILED
         fault: Fault = error.fault()
         return CommandEnded(plan.name, ended, fault)
+
+
+class _Expired(Rejected):
+    """It may not begin any more (reference 2.6)."""
+
+
+def _expired(plan: _Plan) -> _Expired | None:
+    """Why a command may not begin; None when it may. To look what became of it is never too late."""
+    expires_at = plan.command.header.expires_at
+    if plan.verify or expires_at is None or _now() < expires_at:
+        return None
+    reason = f"not begun before {expires_at} (ms since 1970 UTC)"
+    return _Expired(reason, field="expires_at", code=417, name="MAX_SCHEDULE_TIME_EXCEEDED")
 
 
 def _ended(command: JobCommand, ended: Ended) -> CommandEnded:

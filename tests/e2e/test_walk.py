@@ -310,6 +310,8 @@ def test_a_command_waits_for_its_time_expires_or_is_cancelled_and_each_outcome_c
         for what, header in told.items():
             shown = queries.response(asked[what])  # what `meterlog responses show` prints
             assert shown is not None, what
+            assert queries.response(asked[what], header.device_id) == shown, what
+            assert queries.response(asked[what], "NOBODY") is None, what
             assert (shown["status"], shown["repeated"]) == (header.status.value, False), what
             assert (shown["device_id"], shown["fault_code"]) == (header.device_id, codes[what])
         lives = {device["device_id"]: device["lifecycle"] for device in queries.devices()}

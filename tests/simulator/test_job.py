@@ -104,9 +104,9 @@ def registration(port: int, *, platform: keys.Keys | None = None, device: str = 
     return Registration(**(told | changes))
 
 
-def command(operation: str, request: dict[str, Any], device: str = DEVICE) -> JobCommand:
+def command(operation: str, request: dict[str, Any], device: str = DEVICE, **told: Any) -> JobCommand:
     correlation_id = str(uuid.uuid4())
-    header = CommandHeader(correlation_id, device, int(time.time() * 1000))
+    header = CommandHeader(correlation_id, device, int(time.time() * 1000), **told)
     return JobCommand(correlation_id, operation, 1, codec.encode_command(operation, header, request))
 
 
@@ -372,6 +372,44 @@ def test_a_write_is_not_sent_after_the_deadline_even_when_announced() -> None:
     carried, meter = asyncio.run(late())
     assert outcomes(carried) == [("Retriable", 233)]
     assert len(told.attempts) == 1 and not meter.written
+
+
+def within(seconds: float) -> int:
+    return int(1_000 * (time.time() + seconds))
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_command_whose_time_is_over_does_not_begin_though_its_job_does(looks: bool) -> None:
+    """Reference 2.6: 417, whatever the meter would say. Without another command nobody is called."""
+
+    async def late() -> tuple[Carried, loopback.Loopback]:
+        async with loopback.meter() as meter:
+            fill(meter)
+            asked = job(registration(meter.port), ALARMS)
+            over = [command(*each, expires_at=within(-0.001)) for each in (SYNCHRONIZE, CLEAR)]
+            ahead = command(*CLEAR, expires_at=within(60))
+            commands = (*over, *((*asked.commands, ahead) if looks else ()))
+            return await carry_out(replace(asked, commands=commands), 3, desk(Told())), meter
+
+    carried, meter = asyncio.run(late())
+    assert outcomes(carried)[:2] == [("NotStarted", 417)] * 2
+    assert outcomes(carried)[2:] == [("Successful", None)] * (2 * looks)
+    assert meter.connections == looks
+
+
+def test_a_command_whose_time_ends_while_the_meter_is_called_does_not_begin() -> None:
+    async def late() -> tuple[Carried, loopback.Loopback]:
+        async with loopback.meter() as meter:
+            fill(meter)
+            asked = job(registration(meter.port), ALARMS)
+            commands = tuple(command(*each, expires_at=within(2)) for each in (CLEAR, ALARMS))
+            meter.delay = 1.1  # each of the two answers by which the association opens
+            patient = replace(desk(Told()), times=Times(answer=30, release=0.3))
+            return await carry_out(replace(asked, commands=commands), 3, patient), meter
+
+    carried, meter = asyncio.run(late())
+    assert outcomes(carried) == [("NotStarted", 417)] * 2
+    assert meter.connections == 1 and not meter.written
 
 
 def test_a_job_taken_too_late_sends_nothing() -> None:

@@ -14,11 +14,12 @@ def responses() -> None:
 
 @responses.command()
 @click.argument("correlation_id")
+@click.option("--device", metavar="ID", help="Whose command, where several devices may have one of this id.")
 @places_option
 @json_option
-def show(correlation_id: str, places: Places, as_json: bool) -> None:
+def show(correlation_id: str, device: str | None, places: Places, as_json: bool) -> None:
     """Show the outcome of the command with CORRELATION_ID, with its result."""
-    found = Queries(*places.clickhouse).response(correlation_id)
+    found = Queries(*places.clickhouse).response(correlation_id, device)
     if found is None:
         raise Failure(
             f"no outcome of {correlation_id!r} is stored",
