@@ -114,6 +114,28 @@ def _missing(client: Client, migrations: Sequence[Migration]) -> list[Migration]
     return [one for one in migrations if one.name not in finished]
 
 
+def keep(host: str, port: int, table: str, days: int, *, database: str = "default", **connection: Any) -> bool:
+    """Rows of a table are kept so many days from their `at` on, those that are there already included. Gives whether
+    that is a change. `connection` as in `migrate`.
+
+    Raises MigrationRefused: the table is not there, or the server refuses or cannot be reached.
+    """
+    client = Client(host, port=port, database=database, **connection)
+    wanted = f"TTL toDateTime(at) + toIntervalDay({days})"
+    try:
+        found = client.execute(
+            "SELECT engine_full FROM system.tables WHERE database = %(d)s AND name = %(t)s", {"d": database, "t": table}
+        )
+        if found and f"{wanted} " in f"{found[0][0]} ":
+            return False
+        client.execute(f"ALTER TABLE {table} MODIFY {wanted}")
+        return True
+    except (Error, OSError) as error:
+        raise MigrationRefused(f"ClickHouse at {host}:{port}: {_first_line(error)}") from error
+    finally:
+        client.disconnect()
+
+
 def _apply(client: Client, one: Migration) -> None:
     rows = client.execute("SELECT max(statements) FROM schema_migrations WHERE name = %(name)s", {"name": one.name})
     done = int(rows[0][0])

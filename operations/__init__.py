@@ -4,8 +4,10 @@ folder.
 An operation file declares `Request` and `Result` (frozen dataclasses that check themselves, raising `Rejected`), and
 one function. Decorated with `operation`: `steps(request, meter) -> Steps[Result]`, the conversation; an optional
 `decide(request, device)` refuses, before anything is sent, what cannot be carried out. One that may not be repeated
-also declares `verify(request, meter) -> Verifying[Result]`: what to look at when its answer was lost. Decorated with
-`decided`: `decide(request, device) -> Answer[Result]`, for what needs no meter: the streams carry it out themselves.
+also declares `verify(request, meter) -> Verifying[Result]`: what to look at when its answer was lost. One that is
+`of_store` asks no meter but what was stored: its steps are `OfStore`, its jobs go to a role beside the store. Decorated
+with `decided`: `decide(request, device) -> Answer[Result]`, for what needs no meter: the streams carry it out
+themselves.
 Everything else (schemas, command line, worker dispatch, documentation) comes from here.
 """
 
@@ -61,6 +63,7 @@ class Operation:
     worker, no attempt. `in_any_lifecycle`: carried out also in a state of life whose devices are otherwise left alone.
     `before_registration`: does not wait for an AddDevice that is on its way. `alone`: has its job, and so its
     association, to itself.
+    `of_store`: carried out where what was stored can be read, not by a worker that calls meters.
     `bundled`: may be an action of a Bundle. `cost(request)`: seconds and frames, when they depend on the request.
     """
 
@@ -80,6 +83,7 @@ class Operation:
     in_any_lifecycle: bool
     before_registration: bool
     alone: bool
+    of_store: bool
     bundled: bool
     cost: CostFunction | None
     summary: str
@@ -114,11 +118,12 @@ def operation(
     verify: VerifyFunction | None = None,
     decide: DecideFunction | None = None,
     reads: ReadsFunction | None = None,
+    of_store: bool = False,
     bundled: bool | None = None,
     cost: CostFunction | None = None,
 ) -> Callable[[StepsFunction], StepsFunction]:
     """Put the decorated conversation into the catalogue. Its annotations name the request and the result. `bundled`:
-    whatever calls a meter is, unless it says otherwise.
+    whatever calls a meter is, unless it says otherwise. What is asked `of_store` calls none, in any state of life.
 
     Raises ValueError when the name is taken, an annotation is missing, or what may not be repeated cannot be verified
     by looking only: at import, so a wrong operation stops the start.
@@ -138,9 +143,10 @@ def operation(
             frames=frames,
             connects=connects,
             reads=reads,
-            in_any_lifecycle=False,
+            in_any_lifecycle=of_store,
             before_registration=False,
             alone=alone or not connects,
+            of_store=of_store,
             bundled=connects if bundled is None else bundled,
             cost=cost,
         )
@@ -175,6 +181,7 @@ def decided(
             in_any_lifecycle=in_any_lifecycle,
             before_registration=before_registration,
             alone=False,
+            of_store=False,
             bundled=False,
             cost=None,
         )

@@ -48,3 +48,5 @@ class Device:
     command: Callable[[str], Known | None] = _nothing  # what is known of a command by its correlation id
     gateway_id: str | None = None  # of an M-Bus meter
     channel: int | None = None
+    at: int = 0  # when the decision is taken, in ms since 1970 UTC: of the message that led to it
+    debug_until: int | None = None  # its frames are logged until then

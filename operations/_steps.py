@@ -110,7 +110,33 @@ class Act:
     request: Any
 
 
-Step = Get | GetList | ReadRows | Set | Now | Reseal | Act
+@dataclass(frozen=True, slots=True)
+class StoredFrame:
+    """A frame of a device in debug mode, as the store has it. `frame` is hex."""
+
+    at: datetime
+    incoming: bool
+    valid: bool
+    frame: str
+    summary: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindFrames:
+    """Ask the store, not a meter, for frames of a device, newest first, `first` of them left out. Both ends of the
+    period belong to it; None: no end. Answer: how many there are in all, and at most `limit` of them, as a tuple.
+    """
+
+    device_id: str
+    since: datetime | None
+    until: datetime | None
+    first: int
+    limit: int
+
+
+OfStore = FindFrames
+Step = Get | GetList | ReadRows | Set | Now | Reseal | Act | OfStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ class Job:
     registration: Registration | None  # None for AddDevice: there is nothing known yet
     commands: tuple[JobCommand, ...]
     permit: Permit | None = None  # when it may connect, where the device is in a radio cell
+    debug: bool = False  # log every frame
 
 
 @quick
@@ -265,13 +266,20 @@ class LifecycleSet:
 
 
 @dataclass(frozen=True, slots=True)
+class DebuggingSet:
+    """Fact: the frames of the device's sessions are logged until then; None: no longer."""
+
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """Fact: somebody does not want this command any more. Only an operation decided without a meter may tell it."""
 
     correlation_id: str
 
 
-Fact = TimeZoneSet | DeviceRegistered | LifecycleSet | CancelAsked
+Fact = TimeZoneSet | DeviceRegistered | LifecycleSet | DebuggingSet | CancelAsked
 
 
 @quick
@@ -524,6 +532,63 @@ class MeterOutages:
     correlation_id: str
     received_at: int
     outages: tuple[MeterOutage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedFrame:
+    """One frame of a session of a device in debug mode, without secrets. `device_id`, `job` and `sequence` name it."""
+
+    device_id: str
+    job: int
+    association: int  # of the job, from 1
+    sequence: int  # within the job, from 0
+    at: int  # by the worker's clock
+    incoming: bool  # from the meter
+    valid: bool  # it could be read
+    correlation_id: str | None  # of the command that was under way
+    frame: bytes  # as on the wire where it was ciphered; what went in the clear as far as it may be shown
+    withheld: int  # bytes not shown, of `frame` or of what could be deciphered of it; 0: none
+    summary: str  # one line
+    text: str = ""  # XML of the deciphered APDU, where the worker has a translator
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRead:
+    """One read of a plan. `request`: JSON of its fields. `profile`: INTERVAL, DAILY or MONTHLY, whose periods are the
+    plan's to say; empty for an operation that says how things stand.
+    """
+
+    name: str
+    operation: str
+    request: str
+    profile: str
+    catch_up_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPlan:
+    """One version of a plan: what is read of whom, and when. Of the conditions on devices all have to hold; an empty
+    one always does. Window in minutes of the local day; lengths in ms.
+    """
+
+    name: str
+    version: int  # from 1; the last one counts
+    at: int  # when it was applied
+    deleted: bool  # nothing is read by it from then on
+    zone: str  # IANA
+    device_types: tuple[str, ...]
+    profiles: tuple[str, ...]  # such as SMR 5.0.0
+    cells: tuple[str, ...]
+    labels: dict[str, str]
+    device_ids: tuple[str, ...]
+    window_begin: int
+    window_end: int
+    retry: int
+    expires: int
+    outside_window: bool
+    priority: int
+    reads: tuple[PlannedRead, ...]
+    source: str  # the file it was applied from
 
 
 @dataclass(frozen=True, slots=True)

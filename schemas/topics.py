@@ -1,10 +1,9 @@
 """Every topic of the system, declared once: the map of what moves. `meterlog topics apply` creates and checks them.
 
 Names are `metering.<name>.v1`, the key of every record is the device identification (UTF-8), of those to and of cells
-the cell's. Topics of one `share`
-must have the same number of partitions, fixed at the first apply: Faust hands a worker equal partition numbers of all
-its inbox topics, and a derived record goes to the partition of its input; a message to another device alone goes to
-that of its receiver.
+the cell's, of plans their name and version. Topics of one `share` must have the same number of partitions, fixed at the
+first apply: Faust hands a worker equal partition numbers of all its inbox topics, and a derived record goes to the
+partition of its input; a message to another device alone goes to that of its receiver.
 """
 
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ JOB_RESULTS: Final = _streams(
     "job-results",
     "What became of a job: its beginning of a step that may not be repeated, and its end",
     ("meterlog.JobAttempting", "meterlog.JobEnded"),
-    ("connectors/dlms",),
+    ("connectors/dlms", "connectors/clickhouse"),
     ("streams/device",),
 )
 DEVICE_MESSAGES: Final = _streams(
@@ -144,6 +143,14 @@ JOBS: Final = _streams(
     ("connectors/dlms",),
     retention_ms=DAY_MS,
 )
+STORE_JOBS: Final = _streams(
+    "store-jobs",
+    "What is asked of the store, not of a meter",
+    ("meterlog.Job",),
+    ("streams/device",),
+    ("connectors/clickhouse",),
+    retention_ms=DAY_MS,
+)
 RESPONSES: Final = _streams(
     "responses",
     "The one terminal outcome of every command",
@@ -187,10 +194,26 @@ RESULTS_LARGE: Final = Topic(
     name="metering.results.large.v1",
     about="Results too large for a response record",
     records=("meterlog.LargeResult",),
-    writers=("connectors/dlms",),
+    writers=("connectors/dlms", "connectors/clickhouse"),
     readers=("upstream", "connectors/clickhouse"),
     max_bytes=16 * 1_048_576,
     compression="zstd",
+)
+DLMS_LOG: Final = Topic(
+    name="metering.dlms-log.v1",
+    about="Frames of the sessions of devices in debug mode, readable, without keys and secrets",
+    records=("meterlog.LoggedFrame",),
+    writers=("connectors/dlms",),
+    readers=("connectors/clickhouse",),
+    compression="zstd",
+)
+PLANS: Final = Topic(
+    name="metering.plans.v1",
+    about="Reading plans, every version of each; the key is name and version",
+    records=("meterlog.ReadingPlan",),
+    writers=("meterlog plan",),
+    readers=("connectors/planner", "connectors/clickhouse"),
+    retention_ms=None,
 )
 DEAD_LETTERS: Final = Topic(
     name="metering.dead-letters.v1",
@@ -214,12 +237,15 @@ TOPICS: Final[tuple[Topic, ...]] = (
     DEVICE_EVENTS,
     DEVICES,
     JOBS,
+    STORE_JOBS,
     RESPONSES,
     NOTIFICATIONS,
     READS_REGISTERS,
     READS_PROFILES,
     METER_EVENTS,
     RESULTS_LARGE,
+    DLMS_LOG,
+    PLANS,
     DEAD_LETTERS,
 )
 DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, DEVICE_MESSAGES, PERMITS, TICKS)

@@ -13,7 +13,16 @@ from typing import Final, Protocol
 from connectors.clickhouse import device_rows, event_rows, read_rows, rows
 from connectors.clickhouse.rows import Row, Rows, SetAside
 from schemas import codec
-from schemas.records import EnergyReads, LargeResult, MeterEvents, MeterOutages, ProfileReads, RegisterReads
+from schemas.records import (
+    EnergyReads,
+    LargeResult,
+    LoggedFrame,
+    MeterEvents,
+    MeterOutages,
+    ProfileReads,
+    ReadingPlan,
+    RegisterReads,
+)
 
 Partition = tuple[str, int]  # topic and number
 
@@ -118,6 +127,12 @@ class Batch:
         elif name == "meterlog.LargeResult":
             large: LargeResult = codec.decode(data)
             self._append(number, "large_results_in", rows.large_result(large, record.timestamp()[1]))
+        elif name == "meterlog.LoggedFrame":
+            frame: LoggedFrame = codec.decode(data)
+            self._append(number, "dlms_log_in", rows.logged_frame(frame))
+        elif name == "meterlog.ReadingPlan":
+            plan: ReadingPlan = codec.decode(data)
+            self._append(number, "plan_versions_in", rows.plan(plan))
         else:
             raise SetAside(f"{name} has no table")
 

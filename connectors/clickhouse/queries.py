@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,6 +23,12 @@ COUNTED: Final = (
     "device_events",
     "device_registrations",
 )
+
+
+_FRAMES: Final = """
+    device_id = %(device)s
+    AND at BETWEEN fromUnixTimestamp64Milli(%(since)s) AND fromUnixTimestamp64Milli(%(until)s)"""
+_EVER: Final = (946_684_800_000, 4_102_444_800_000)  # 2000 and 2100, as `rows` has it
 
 
 class QueryFailed(Exception):
@@ -184,6 +190,56 @@ class Queries:
             FROM set_aside FINAL ORDER BY at DESC, topic, partition, offset LIMIT %(limit)s"""
         return self._ask(query, {"limit": limit})
 
+    def last_day(self) -> dict[str, int]:
+        """Of the last 24 hours: devices `called`, of them `silent` when last called; commands `settled`, of them
+        `unknown` in the end; attempts `doubted`.
+        """
+        query = """
+            SELECT
+                (SELECT (count(), countIf(unanswered)) FROM (
+                    SELECT argMax(JSONExtractBool(detail, 'unreached'), (at, version)) AS unanswered FROM device_events
+                    WHERE kind = 'JobReported' AND at > now64(3) - INTERVAL 1 DAY GROUP BY device_id
+                )) AS calls,
+                (SELECT countIf(kind = 'CommandDoubted') FROM device_events FINAL WHERE at > now64(3) - INTERVAL 1 DAY
+                ) AS doubted,
+                (SELECT (count(), countIf(status = 'Unknown')) FROM responses FINAL
+                    WHERE NOT repeated AND settled_at > now64(3) - INTERVAL 1 DAY
+                ) AS ends
+            """
+        (row,) = self._ask(query)
+        (called, silent), (settled, unknown) = row["calls"], row["ends"]
+        return {
+            "called": called, "silent": silent, "settled": settled, "unknown": unknown, "doubted": row["doubted"],
+        }  # fmt: skip
+
+    def disks(self) -> list[tuple[str, int, int]]:
+        """Name, bytes free, bytes in all, of each disk of the server."""
+        found = self._ask("SELECT name, free_space, total_space FROM system.disks ORDER BY name")
+        return [(row["name"], row["free_space"], row["total_space"]) for row in found]
+
+    def clock(self) -> float:
+        """The server's clock, seconds since the epoch."""
+        (row,) = self._ask("SELECT toUnixTimestamp64Milli(now64(3)) / 1000 AS now")
+        return float(row["now"])
+
+    def frames(
+        self, device_id: str, since: datetime | None, until: datetime | None, *, first: int, limit: int
+    ) -> list[Found]:
+        """Frames of a device in debug mode, newest first, from the `first` one on (0: the newest); `frame` is hex. Both
+        ends of the period belong to it; None: no end.
+        """
+        query = f"""
+            SELECT at, job, association, sequence, incoming, valid, toString(correlation_id) AS correlation_id,
+                lower(hex(frame)) AS frame, size, withheld, summary, text
+            FROM dlms_log FINAL WHERE {_FRAMES}
+            ORDER BY at DESC, job DESC, sequence DESC LIMIT %(limit)s OFFSET %(first)s"""  # noqa: S608 - text of our own
+        return self._ask(query, _period(device_id, since, until) | {"first": first, "limit": limit})
+
+    def frame_count(self, device_id: str, since: datetime | None, until: datetime | None) -> int:
+        """How many `frames` there are in all."""
+        query = f"SELECT count() AS frames FROM dlms_log FINAL WHERE {_FRAMES}"  # noqa: S608 - text of our own
+        return int(self._ask(query, _period(device_id, since, until))[0]["frames"])
+
     def _ask(self, query: str, values: Mapping[str, Any] | None = None) -> list[Found]:
         try:
             rows, columns = self._client.execute(query, dict(values) if values else None, with_column_types=True)
@@ -200,3 +256,12 @@ class Queries:
         if error.code in {UNKNOWN_DATABASE, UNKNOWN_TABLE}:
             return f"ClickHouse at {self._where} lacks a table (`meterlog migrate` creates them): {reason}"
         return f"ClickHouse at {self._where} refuses, code {error.code}: {reason}"
+
+
+def _period(device_id: str, since: datetime | None, until: datetime | None) -> Found:
+    first, last = _EVER
+    return {
+        "device": device_id,
+        "since": first if since is None else int(since.timestamp() * 1_000),
+        "until": last if until is None else int(until.timestamp() * 1_000),
+    }

@@ -44,6 +44,8 @@ TOPICS: Final = (
     topics.RESPONSES,
     topics.DEVICE_EVENTS,
     topics.RESULTS_LARGE,
+    topics.DLMS_LOG,
+    topics.PLANS,
 )
 
 

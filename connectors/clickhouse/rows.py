@@ -3,14 +3,14 @@ can have a whole insert refused.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
 from schemas import codec
-from schemas.records import Fault, LargeResult, ResponseHeader
+from schemas.records import Fault, LargeResult, LoggedFrame, ReadingPlan, ResponseHeader
 
 Row = tuple[Any, ...]
 Rows = tuple[tuple[str, Row], ...]  # table and row
@@ -47,6 +47,40 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "topic_offset",
     ),
     "large_results_in": ("correlation", "device_id", "operation", "stored_at", "result"),
+    "dlms_log_in": (
+        "device_id",
+        "at",
+        "job",
+        "association",
+        "sequence",
+        "incoming",
+        "valid",
+        "correlation",
+        "frame",
+        "withheld",
+        "summary",
+        "text",
+    ),
+    "plan_versions_in": (
+        "name",
+        "version",
+        "at",
+        "deleted",
+        "zone",
+        "device_types",
+        "profiles",
+        "cells",
+        "label_names",
+        "label_values",
+        "device_ids",
+        "window_begin",
+        "window_end",
+        "read_names",
+        "read_operations",
+        "read_profiles",
+        "read_days",
+        "source",
+    ),
 }
 
 
@@ -107,6 +141,60 @@ def large_result(record: LargeResult, stored_at: int) -> Row:
         record.operation.encode(),
         moment(stored_at, "append time"),
         as_json(result),
+    )
+
+
+def logged_frame(record: LoggedFrame) -> Row:
+    """One row for `dlms_log_in`. Raises SetAside."""
+    for name, most in (("job", 64), ("association", 16), ("sequence", 32), ("withheld", 32)):
+        if not 0 <= getattr(record, name) < 1 << most:
+            raise SetAside(f"{name}: {getattr(record, name)} is not an unsigned number of {most} bits")
+    return (
+        device(record.device_id),
+        moment(record.at, "at"),
+        record.job,
+        record.association,
+        record.sequence,
+        record.incoming,
+        record.valid,
+        None if record.correlation_id is None else correlation(record.correlation_id),
+        record.frame,
+        record.withheld,
+        record.summary.encode(),
+        record.text.encode(),
+    )
+
+
+def plan(record: ReadingPlan) -> Row:
+    """One row for `plan_versions_in`. Raises SetAside."""
+    for name, value in (("window_begin", record.window_begin), ("window_end", record.window_end)):
+        if not 0 <= value < 24 * 60:
+            raise SetAside(f"{name}: {value} is no minute of a day")
+    if record.version < 1:
+        raise SetAside(f"version: {record.version} is not 1 or more")
+
+    def texts(values: Iterable[str]) -> list[bytes]:
+        return [value.encode() for value in values]
+
+    return (
+        record.name.encode(),
+        record.version,
+        moment(record.at, "at"),
+        record.deleted,
+        record.zone.encode(),
+        texts(record.device_types),
+        texts(record.profiles),
+        texts(record.cells),
+        texts(record.labels),
+        texts(record.labels.values()),
+        texts(record.device_ids),
+        record.window_begin,
+        record.window_end,
+        texts(read.name for read in record.reads),
+        texts(read.operation for read in record.reads),
+        texts(read.profile for read in record.reads),
+        [min(max(read.catch_up_days, 0), 65_535) for read in record.reads],
+        record.source.encode(),
     )
 
 

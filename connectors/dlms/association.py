@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from connectors.dlms import cosem
 from connectors.dlms.admission import Admission
+from connectors.dlms.debugging.frame_log import FrameLog
 from connectors.dlms.failures import OutOfStep, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link
@@ -28,9 +29,18 @@ _COUNTED: Final = "SMR"  # protocol whose meters show the counter they accepted 
 class Association:
     """At most one at a time. `floor`: the lowest counter the meter takes, if it said so."""
 
-    def __init__(self, job: Job, keys: Keys, title: bytes, times: Times, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        job: Job,
+        keys: Keys,
+        title: bytes,
+        times: Times,
+        deadline: Deadline,
+        frame_log: FrameLog | None = None,
+    ) -> None:
         self._job, self._keys, self._title, self._times, self._deadline = job, keys, title, times, deadline
         self._admission = Admission(job.permit)
+        self._frame_log = frame_log
         self._stack = AsyncExitStack()
         self._session: Session | None = None
         self._counter: cosem.InvocationCounter | None = None
@@ -127,4 +137,5 @@ class Association:
             admission=self._admission,
             with_list_max=registration.with_list_max,
             seen=self._links.append,
+            watch=self._frame_log.watch(client) if self._frame_log is not None else None,
         )

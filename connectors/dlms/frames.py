@@ -8,6 +8,7 @@ swaps the addresses of the header. Ciphered APDUs are shown as they are; no key 
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
+from threading import Lock
 from typing import Any, Final
 
 from connectors.dlms.cosem import CosemError
@@ -16,6 +17,7 @@ from connectors.dlms.cosem.wrapper import WpduReader
 MAX_BYTES: Final = 1_048_576
 _HDLC_FLAG: Final = 0x7E
 _UNKNOWN: Final = "<Data="  # how the translator shows what it does not know
+_ONE_AT_A_TIME: Final = Lock()  # the translator has state, and the standard output is one for all threads
 
 
 class NotAFrame(ValueError):
@@ -62,7 +64,7 @@ def readable(data: bytes) -> str:
 def _apdu(apdu: bytes) -> str:
     translator = _translator()
     try:
-        with redirect_stdout(StringIO()):  # it prints what it cannot read
+        with _ONE_AT_A_TIME, redirect_stdout(StringIO()):  # it prints what it cannot read
             text: str = translator.pduToXml(bytes(apdu))
     except Exception as error:  # it has no error of its own: IndexError, ValueError, TypeError ...
         raise NotAFrame(f"the APDU is malformed: {type(error).__name__}") from None

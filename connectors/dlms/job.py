@@ -6,7 +6,7 @@ the worker gives it the job and takes `Carried` away.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ import structlog
 from connectors.dlms.actions import Actions
 from connectors.dlms.admission import Lapsed
 from connectors.dlms.association import Association
+from connectors.dlms.debugging.frame_log import FrameLog, Tell
 from connectors.dlms.failures import OutOfStep
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline
@@ -28,7 +29,7 @@ from connectors.dlms.session import (
 )
 from operations import Meter, Operation, build_request, bundle, catalogue
 from operations._errors import MeterRefused, OperationError, Rejected, Unreachable
-from operations._steps import Act, Answer, CannotTell, NotDone, Set, Step
+from operations._steps import Act, Answer, CannotTell, NotDone, OfStore, Set, Step
 from roles.steps import passing
 from schemas import codec
 from schemas.records import (
@@ -60,6 +61,8 @@ class Desk:
     pool: Executor
     attempting: Callable[[JobAttempting, int], Awaitable[None]]
     """Publish to the job's partition, and return when the broker has acknowledged it."""
+    log_frame: Tell
+    """Publish a frame of a device in debug mode, and return when the broker has acknowledged it."""
 
 
 @dataclass(slots=True)
@@ -109,7 +112,8 @@ class _Run:
     def __init__(self, job: Job, partition: int, desk: Desk) -> None:
         self._job, self._partition, self._desk = job, partition, desk
         self._deadline = Deadline.at_wall(job.deadline)
-        self._association = Association(job, desk.keys, desk.title, desk.times, self._deadline)
+        self._frame_log = FrameLog(job.device_id, job.number, desk.log_frame) if job.debug else None
+        self._association = Association(job, desk.keys, desk.title, desk.times, self._deadline, self._frame_log)
         self._never_open: OperationError | None = None
         self._over = False  # nothing more is asked of the meter
         self._reads: list[object] = []
@@ -122,6 +126,8 @@ class _Run:
             await self._association.close()
         except asyncio.CancelledError:
             _uncancel()
+        if self._frame_log is not None:
+            await _to_its_end(self._frame_log.close())
         record = JobEnded(
             device_id=job.device_id,
             number=job.number,
@@ -145,6 +151,8 @@ class _Run:
 
     async def _end(self, command: JobCommand) -> CommandEnded:
         correlation_id = command.correlation_id
+        if self._frame_log is not None:
+            self._frame_log.command = command.delegated.correlation_id if command.delegated else correlation_id
         try:
             plan = self._plan(command)
         except OperationError as error:
@@ -273,7 +281,7 @@ class _Run:
             if isinstance(step, Set) and not told:
                 told = True
                 await self._attempting(plan)
-            assert not isinstance(step, Act)  # no bundle is an action
+            assert not isinstance(step, Act | OfStore)  # no bundle is an action, and what is asked of the store neither
             return await session.carry_out(step)
 
         try:
@@ -350,6 +358,16 @@ def _uncancel() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
+
+
+async def _to_its_end(telling: Coroutine[Any, Any, None]) -> None:
+    """Wait for it; a stop of the worker does not cut it short."""
+    task = asyncio.ensure_future(telling)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            _uncancel()
 
 
 def _place(bug: Exception) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, assert_never
 
 from connectors.dlms import cosem
 from connectors.dlms.admission import FREE, Admission
+from connectors.dlms.debugging.frame_log import Watch
 from connectors.dlms.failures import OutOfStep, not_associated, operation_error
 from connectors.dlms.keys import Keys
 from connectors.dlms.link import Deadline, Link, connect
@@ -91,13 +92,20 @@ class Session:
     """An open association. Made by `associate`; one task uses it.
 
     A meter decides how many blocks its answer has, so `frames` bounds what is sent for it, ciphered or not: a transfer
-    without end is ended by us.
+    without end is ended by us. `watch` is shown each frame.
     """
 
     def __init__(
-        self, link: Link, client: cosem.ClientAssociation, times: Times, with_list_max: int, frames: int
+        self,
+        link: Link,
+        client: cosem.ClientAssociation,
+        times: Times,
+        with_list_max: int,
+        frames: int,
+        watch: Watch | None = None,
     ) -> None:
         self.writes = 0  # first frames of writing steps handed to the network
+        self._watch = watch
         self._frames = frames  # that may still be sent
         self._link = link
         self._client = client
@@ -238,21 +246,29 @@ class Session:
             raise Unreachable("every frame the job may use was sent, and the meter goes on")
         self._frames -= 1
         self._link.send(frame)
+        if self._watch is not None:
+            self._watch.sent(frame)
 
     async def _answer(self) -> cosem.Step:
         """What a whole answer leads to. Its time is that of the whole: a meter that sends byte by byte gains none."""
-        link, client, seconds = self._link, self._client, self._times.answer
+        client, seconds = self._client, self._times.answer
         began = time.monotonic()
-        step = client.receive(await link.receive(seconds))
+        step = client.receive(await self._receive(seconds))
         while step is None:
             left = began + seconds - time.monotonic()
             try:
-                step = client.receive(await link.receive(left))
+                step = client.receive(await self._receive(left))
             except Unreachable as lost:
                 what = f"no whole answer within {seconds:g} s" if lost.code == 233 else str(lost)
                 reason = f"{what}, only {client.pending} bytes of one"
                 raise Unreachable(reason, code=lost.code, name=lost.name) from None
         return step
+
+    async def _receive(self, seconds: float) -> bytes:
+        chunk = await self._link.receive(seconds)
+        if self._watch is not None:
+            self._watch.received(chunk)
+        return chunk
 
 
 @asynccontextmanager
@@ -267,20 +283,26 @@ async def associate(
     admission: Admission = FREE,
     with_list_max: int = 1,
     seen: Callable[[Link], None] = lambda link: None,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Session]:
     """An association for the time of the block, released and closed at its end whatever happens inside.
 
-    `frames` may be sent in it. `seen` gets the link as soon as it stands, to be asked later what went over it. Raises
-    Unreachable; OutOfStep when a higher invocation counter may help; Lapsed when it was too late for its `admission`.
+    `frames` may be sent in it. `seen` gets the link as soon as it stands, to be asked later what went over it; `watch`
+    gets the frames. Raises Unreachable; OutOfStep when a higher invocation counter may help; Lapsed when it was too
+    late for its `admission`.
     """
     async with connect(host, port, deadline, times.connect, admission) as link:
         seen(link)
-        session = Session(link, client, times, with_list_max, frames)
-        await session.open()
+        session = Session(link, client, times, with_list_max, frames, watch)
         try:
-            yield session
+            await session.open()
+            try:
+                yield session
+            finally:
+                await session.release()
         finally:
-            await session.release()
+            if watch is not None:
+                watch.over()
 
 
 def _descriptor(attribute: Attribute) -> cosem.Attribute:

@@ -25,6 +25,7 @@ from schemas.records import (
     JobAttempting,
     JobEnded,
     LargeResult,
+    LoggedFrame,
     MeterEvents,
     MeterOutages,
     ProfileReads,
@@ -32,6 +33,7 @@ from schemas.records import (
 )
 from schemas.topics import (
     DEAD_LETTERS,
+    DLMS_LOG,
     JOB_RESULTS,
     MAX_RESULT_BYTES,
     METER_EVENTS,
@@ -133,6 +135,11 @@ class Teller:
     async def attempting(self, record: JobAttempting, partition: int) -> None:
         """That a step follows which may not be repeated; acknowledged when this returns."""
         await self._to_streams(record, partition, f"{record.correlation_id}/{record.number}/attempting")
+
+    async def log_frame(self, frame: LoggedFrame) -> None:
+        """A frame of a device in debug mode; acknowledged when this returns. Raises Undeliverable."""
+        identity = f"{frame.device_id}/{frame.job}/frame/{frame.sequence}"
+        await self._deliver(DLMS_LOG, frame.device_id, frame, identity, frame.correlation_id)
 
     async def _to_streams(self, record: JobAttempting | JobEnded, partition: int, identity: str) -> None:
         await self._deliver(JOB_RESULTS, record.device_id, record, identity, partition=partition)

@@ -59,6 +59,7 @@ class Worker:
             times=settings.times,
             pool=self._pool,
             attempting=self._teller.attempting,
+            log_frame=self._teller.log_frame,
         )
         self._done = 0
         self._jobs: set[asyncio.Task[None]] = set()

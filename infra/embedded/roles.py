@@ -51,6 +51,8 @@ STREAMS = Role("streams", (*CLI, "run", "streams"))
 CELLS = Role("cells", (*CLI, "run", "cells"))
 DLMS_WORKER = Role("dlms-worker", (*CLI, "run", "dlms-worker"), grace=20.0)  # sessions may go on for 10 s
 CLICKHOUSE_SINK = Role("clickhouse-sink", (*CLI, "run", "clickhouse-sink"))
+STORE_READER = Role("store-reader", (*CLI, "run", "store-reader"))
+PLANNER = Role("planner", (*CLI, "run", "planner"))
 SIMULATOR = Role("simulator", (*CLI, "simulator", "run"))
 
-ROLES = (STREAMS, CELLS, DLMS_WORKER, CLICKHOUSE_SINK)
+ROLES = (STREAMS, CELLS, DLMS_WORKER, CLICKHOUSE_SINK, STORE_READER, PLANNER)

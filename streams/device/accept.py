@@ -164,7 +164,7 @@ def _asked(device: Device, message: CommandReceived, text: str, limits: Limits) 
         return lacks
     if found.steps is None and not due_here(device, name, message.header.scheduled_at or 0, message.at):
         return None  # it is asked when its time has come
-    return ask(device, name, request)
+    return ask(device, name, request, message.at)
 
 
 def _no_room(device: Device, message: CommandReceived, limits: Limits) -> Fault | None:

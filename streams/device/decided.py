@@ -12,7 +12,7 @@ from operations import Known, build_request, catalogue
 from operations._errors import OperationError
 from operations._steps import Answer
 from schemas.codec import Unreadable, decode_command, encode_result
-from schemas.records import CancelAsked, Fault, LifecycleSet, Status, TimeZoneSet
+from schemas.records import CancelAsked, DebuggingSet, Fault, LifecycleSet, Status, TimeZoneSet
 from streams.device import faults
 from streams.device.events import CancelNoted, Event
 from streams.device.evolve import evolve, evolved
@@ -39,8 +39,8 @@ def due_here(device: Device, operation: str, not_before: int, at: int) -> bool:
     return not_before <= at and may_be_decided(device, operation)
 
 
-def view(device: Device) -> View:
-    """What an operation may know of a device."""
+def view(device: Device, at: int) -> View:
+    """What an operation may know of a device at a time."""
     registration = device.registration
     return View(
         device_id=device.device_id,
@@ -50,6 +50,8 @@ def view(device: Device) -> View:
         command=partial(_known, device),
         gateway_id=registration.gateway_id if registration is not None else None,
         channel=registration.channel if registration is not None else None,
+        at=at,
+        debug_until=device.debug_until,
     )
 
 
@@ -61,11 +63,11 @@ def _known(device: Device, correlation_id: str) -> Known | None:
     return Known("", status=settled_as.status) if settled_as is not None else None
 
 
-def ask(device: Device, operation: str, request: object) -> Answer[object] | Fault | None:
+def ask(device: Device, operation: str, request: object, at: int) -> Answer[object] | Fault | None:
     """What an operation says to its checked request: its answer, why it refuses, or None for one that asks a meter."""
     found = catalogue()[operation]
     try:
-        answer = found.decide(request, view(device)) if found.decide is not None else None
+        answer = found.decide(request, view(device, at)) if found.decide is not None else None
         if answer is None and found.steps is None:
             return faults.not_told(f"{operation} gave no answer")
         registration = device.registration
@@ -86,7 +88,7 @@ def misfits(device: Device, so_far: Iterable[Event], at: int) -> list[Event]:
     events: list[Event] = []
     for waiting in device.queue:
         if not carried_out_here(waiting.operation):
-            said = _asked_again(device, waiting)
+            said = _asked_again(device, waiting, at)
             if isinstance(said, Fault):
                 events.append(settled(waiting, Status.REJECTED, said, at))
     return events
@@ -114,20 +116,20 @@ def due(device: Device, so_far: Iterable[Event], at: int, limits: Limits) -> lis
 
 def when_due(device: Device, held: Pending, at: int) -> list[Event]:
     """The decision on a command whose time has come."""
-    said = _asked_again(device, held)
+    said = _asked_again(device, held, at)
     if isinstance(said, Answer):
         return carried_out(device, held, said, at)
     return [settled(held, Status.REJECTED, said or faults.not_told(f"{held.operation} gave no answer"), at)]
 
 
-def _asked_again(device: Device, held: Pending) -> Answer[object] | Fault | None:
+def _asked_again(device: Device, held: Pending, at: int) -> Answer[object] | Fault | None:
     try:
         request = build_request(held.operation, decode_command(held.command).request)
     except OperationError as refused:
         return refused.fault()
     except Unreadable as error:
         return faults.invalid("request", f"unreadable: {error.reason}")
-    return ask(device, held.operation, request)
+    return ask(device, held.operation, request, at)
 
 
 def carried_out(device: Device, held: Pending, answer: Answer[object], at: int) -> list[Event]:
@@ -147,6 +149,8 @@ def _changes(device: Device, asking: Pending, answer: Answer[object], at: int) -
     for fact in answer.facts:
         match fact:
             case LifecycleSet() if fact.lifecycle is not device.lifecycle:
+                events.append(fact)
+            case DebuggingSet() if fact.until != device.debug_until:
                 events.append(fact)
             case TimeZoneSet() if device.registration is not None:
                 events.append(fact)

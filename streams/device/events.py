@@ -11,6 +11,7 @@ from typing import Any, Final
 from schemas._quick import quick
 from schemas.records import (
     CommandHeader,
+    DebuggingSet,
     Delegated,
     DelegatedCommand,
     DelegatedEnded,
@@ -341,6 +342,7 @@ Event = (
     | TimeZoneSet
     | DeviceRegistered
     | LifecycleSet
+    | DebuggingSet
     | Snapshotted
 )
 

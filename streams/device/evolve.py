@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from typing import Any, assert_never
 
 from schemas._quick import replace
-from schemas.records import Delegated, DelegatedCommand, DeviceRegistered, LifecycleSet, Status, TimeZoneSet
+from schemas.records import (
+    DebuggingSet,
+    Delegated,
+    DelegatedCommand,
+    DeviceRegistered,
+    LifecycleSet,
+    Status,
+    TimeZoneSet,
+)
 from streams.device.events import (
     UNVERSIONED,
     AttemptBegun,
@@ -140,6 +148,8 @@ def evolve(device: Device, event: Event) -> Device:
             return replace(device, registration=event.registration, counter=counter)
         case LifecycleSet():
             return replace(device, lifecycle=event.lifecycle)
+        case DebuggingSet():
+            return replace(device, debug_until=event.until)
         case CommandRefused() | CommandRepeated() | JobRefused() | CounterDoubted() | Snapshotted():
             return device
         case PermitPostponed() | PermitDeclined():

@@ -8,6 +8,7 @@ from typing import Final
 from schemas import codec, topics
 from schemas.records import DelegatedJob, Job, Notification, PermitAsked
 from streams.device.events import DeviceEvents
+from streams.device.possible import asks_the_store
 from streams.device.react import Request, Response, Said
 from streams.device.wire import encode_events
 from streams.envelope import Pair, complete, head, kind
@@ -54,7 +55,8 @@ def told(key: bytes, record: Job | Response | Notification, at: int, traceparent
     """A job, a response or a notification."""
     if isinstance(record, Job):
         pairs = (*_HEAD, kind("meterlog.Job"), ("ce_id", key + b"/%d" % record.number), ("ce_subject", key))
-        return Outgoing(topics.JOBS.name, key, codec.encode(record), complete(pairs, at, traceparent))
+        topic = topics.STORE_JOBS if asks_the_store(record.commands) else topics.JOBS
+        return Outgoing(topic.name, key, codec.encode(record), complete(pairs, at, traceparent))
     if isinstance(record, Notification):
         correlation_id = record.correlation_id.encode(errors="replace")
         pairs = (

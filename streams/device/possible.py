@@ -1,12 +1,13 @@
 """What a device can be asked as it stands: known, of a profile that has the object, and not to be left alone."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from operations import catalogue
 from operations._errors import Rejected
 from operations._profile import Profile, profile
 from operations._rules import ELECTRICITY
-from schemas.records import Fault, Registration
+from schemas.records import Fault, JobCommand, Registration
 from streams.device import faults
 from streams.device.limits import Limits
 from streams.device.state import Device
@@ -47,6 +48,11 @@ def inactive(device: Device, operation: str, limits: Limits) -> Fault | None:
         return None
     found = catalogue().get(operation)
     return None if found is not None and found.in_any_lifecycle else faults.inactive(device.lifecycle)
+
+
+def asks_the_store(commands: Iterable[JobCommand]) -> bool:
+    """Whether a job is to be carried out beside the store, not by a worker. Such an operation has it to itself."""
+    return any((found := catalogue().get(each.operation)) is not None and found.of_store for each in commands)
 
 
 def is_mbus(registration: Registration) -> bool:

@@ -37,6 +37,7 @@ from streams.device.events import (
     ResultReported,
     ReturnReceived,
 )
+from streams.device.possible import asks_the_store
 from streams.device.state import Device, Pending
 
 
@@ -130,14 +131,16 @@ def react(device: Device, event: Event, message: Message | None) -> Iterator[Tol
 
 def _job(device: Device, event: JobDispatched) -> Job:
     held = {pending.correlation_id: pending for pending in device.queue}
+    commands = tuple([_job_command(held[name]) for name in event.correlation_ids])
     return Job(
         device_id=device.device_id,
         number=event.number,
         deadline=event.deadline,
         counter_from=event.counter_from,
         counter_to=event.counter_to,
-        registration=device.registration,
-        commands=tuple([_job_command(held[name]) for name in event.correlation_ids]),
+        registration=None if asks_the_store(commands) else device.registration,  # sealed keys are for the worker
+        commands=commands,
+        debug=device.debug_until is not None and event.dispatched_at < device.debug_until,
         permit=device.claim.granted if device.claim is not None else None,
     )
 

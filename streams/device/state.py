@@ -109,6 +109,7 @@ class Device:
     served: tuple[Served, ...] = ()  # of a gateway: the last 16, the latest last
     permits: int = 0  # number of the last request for a permit
     claim: Claim | None = None  # on the radio cell
+    debug_until: int | None = None  # the frames of jobs dispatched before it are logged
 
 
 @quick

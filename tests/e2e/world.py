@@ -34,6 +34,7 @@ from schemas import codec
 from schemas.records import Notification
 from schemas.topics import (
     DEVICE_EVENTS,
+    DLMS_LOG,
     METER_EVENTS,
     NOTIFICATIONS,
     READS_PROFILES,
@@ -44,7 +45,15 @@ from schemas.topics import (
 
 PARTITIONS: Final = 4
 PATIENCE: Final = 90.0  # seconds; two cores may have to carry other tests beside these
-SINK_TOPICS: Final = (READS_PROFILES, READS_REGISTERS, METER_EVENTS, RESPONSES, DEVICE_EVENTS, RESULTS_LARGE)
+SINK_TOPICS: Final = (
+    READS_PROFILES,
+    READS_REGISTERS,
+    METER_EVENTS,
+    RESPONSES,
+    DEVICE_EVENTS,
+    RESULTS_LARGE,
+    DLMS_LOG,
+)
 _SINK: Final = {"METERLOG_SINK_SECONDS": "0.2"}
 
 
@@ -233,14 +242,18 @@ def prepare(world: World) -> None:
 
 
 @contextmanager
-def running(kafka: str, host: str, port: int, folder: Path, fleet: FleetSettings) -> Iterator[System]:
-    """All roles and a fleet on these servers, its meters registered. Nothing restarts a role here: it must not die."""
+def running(
+    kafka: str, host: str, port: int, folder: Path, fleet: FleetSettings, more: Iterable[Role] = ()
+) -> Iterator[System]:
+    """The roles of the walk, `more` and a fleet on these servers, its meters registered. Nothing restarts a role here:
+    it must not die.
+    """
     world = World(kafka, host, port, f"e2e_{uuid.uuid4().hex[:10]}", folder, fleet, free_port())
     prepare(world)
     sink = replace(CLICKHOUSE_SINK, environment=_SINK)
     roles = {
         role.name: Process(role, world.environment, folder, folder / "logs")
-        for role in (fleet_role(world), STREAMS, DLMS_WORKER, sink)
+        for role in (fleet_role(world), STREAMS, DLMS_WORKER, sink, *more)
     }
     with ExitStack() as ending:
         for process in roles.values():

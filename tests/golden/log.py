@@ -60,6 +60,7 @@ def played() -> World:
             how = next(looks, Ended.SUCCESSFUL)
             world.batch(ended(job, *(CommandEnded(c.correlation_id, how, REFUSED) for c in job.commands), at=now))
     world.batch(command(6, operation="SetDeviceLifecycleStatus", request={"status": "IN_USE"}, at=now))
+    world.batch(command(9, operation="EnableDebugging", request={"hours": 24}, at=now))
     world.batch(command(7, at=now, scheduled_at=now + MINUTE, expires_at=now + 2 * MINUTE))
     world.batch(command(8, device_id="TEST1024000000009"))
     return world

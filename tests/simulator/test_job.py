@@ -31,6 +31,7 @@ from schemas.records import (
     JobAttempting,
     JobCommand,
     KeyKind,
+    LoggedFrame,
     Permit,
     RegisterReads,
     Registration,
@@ -66,11 +67,16 @@ class Told:
     meter: loopback.Loopback | None = None
     attempts: list[tuple[JobAttempting, int, int]] = field(default_factory=list)
     broker: Callable[[], Any] = lambda: asyncio.sleep(0)
+    frames: list[LoggedFrame] = field(default_factory=list)
 
     async def attempting(self, record: JobAttempting, partition: int) -> None:
         await self.broker()
         written = len(self.meter.written) if self.meter else 0
         self.attempts.append((record, partition, written))
+
+    async def log_frame(self, frame: LoggedFrame) -> None:
+        await self.broker()
+        self.frames.append(frame)
 
 
 def desk(told: Told | None = None) -> Desk:
@@ -80,7 +86,8 @@ def desk(told: Told | None = None) -> Desk:
         title=client_title(1),
         times=Times(connect=1, answer=0.3, release=0.3, counter=0.01),
         pool=ThreadPoolExecutor(1),
-        attempting=(told or Told()).attempting,
+        attempting=(told := told or Told()).attempting,
+        log_frame=told.log_frame,
     )
 
 

@@ -20,6 +20,8 @@ COMMANDS: Final[dict[str, str]] = {
     "send": "send:send",
     "watch": "send:watch",
     "responses": "responses:responses",
+    "logs": "logs:logs",
+    "plan": "plan:plan",
     "decode": "decode:decode",
     "export": "export:export_command",
     "dlq": "dlq:dlq",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from connectors.clickhouse.export import Server
+from connectors.clickhouse.queries import Queries
 from connectors.faces.cli.terminal import Failure
 from infra.embedded import folder
 
@@ -77,6 +78,16 @@ class Places:
             database=os.environ.get("METERLOG_CLICKHOUSE_DATABASE") or "default",
             secure=url.scheme == "https",
         )
+
+    @property
+    def queries(self) -> Queries:
+        """What can be asked of ClickHouse; METERLOG_CLICKHOUSE_DATABASE names another database than `default`."""
+        return Queries(*self.clickhouse, database=self.database)
+
+    @property
+    def database(self) -> str:
+        """Of ClickHouse."""
+        return os.environ.get("METERLOG_CLICKHOUSE_DATABASE") or "default"
 
     @property
     def keys(self) -> Path:

@@ -15,6 +15,8 @@ ROLES: Final[dict[str, str]] = {
     "cells": "streams.cell.app",
     "dlms-worker": "connectors.dlms.worker",
     "clickhouse-sink": "connectors.clickhouse.sink",
+    "store-reader": "connectors.clickhouse.reader",
+    "planner": "connectors.planner.role",
 }
 
 

@@ -2,13 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from connectors.faces.cli.places import Places, places_option
-from connectors.faces.cli.terminal import FAILED, Failure, console, json_option, moment, plain, print_json
+from connectors.faces.cli.terminal import (
+    FAILED,
+    Failure,
+    console,
+    json_option,
+    moment,
+    moment_option,
+    plain,
+    print_json,
+)
 from connectors.faces.upstream import Response, Upstream
 from operations import catalogue
 from schemas.records import Status
@@ -55,7 +63,7 @@ def send(
         raise Failure(f"there is no operation {operation!r}", f"Operations: {', '.join(catalogue())}")
     options: dict[str, Any] = {"priority": priority, "bypass_retry": bypass_retry}
     if at is not None:
-        options["scheduled_at"] = _millis(at)
+        options["scheduled_at"] = int(moment_option(at, "--at").timestamp() * 1000)
     with Upstream(places.kafka, requester="cli") as upstream:
         if expires_in is not None:
             options["expires_at"] = upstream.now() + int(expires_in * 1000)
@@ -71,14 +79,6 @@ def send(
     print_response(response, as_json)
     if response.header.status is not Status.SUCCESSFUL:
         ctx.exit(FAILED)
-
-
-def _millis(text: str) -> int:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a moment such as 2027-01-31T02:00:00Z", param_hint="--at") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def request_fields(pairs: tuple[str, ...]) -> Mapping[str, Any]:

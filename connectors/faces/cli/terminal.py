@@ -77,6 +77,15 @@ def moment(milliseconds: int | None) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().isoformat(timespec="seconds")
 
 
+def moment_option(text: str, option: str) -> datetime:
+    """A moment as it is written on a command line, UTC when it says no offset. Raises click.BadParameter."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a moment such as 2027-01-31T02:00:00Z", param_hint=option) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 @contextmanager
 def exit_on_known_errors() -> Iterator[None]:
     """The last word: an error that was not foreseen where it arose, but that the user can act on, is one line and

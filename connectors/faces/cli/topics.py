@@ -51,15 +51,29 @@ def apply_topics(partitions: int, replication: int, places: Places, as_json: boo
 
 
 @click.command()
+@click.option(
+    "--log-days",
+    type=click.IntRange(1, 3_650),
+    default=30,
+    show_default=True,
+    envvar="METERLOG_DLMS_LOG_DAYS",
+    help="How long frames of devices in debug mode are kept.",
+)
 @places_option
 @json_option
-def migrate(places: Places, as_json: bool) -> None:
+def migrate(log_days: int, places: Places, as_json: bool) -> None:
     """Create or bring up to date the tables and views of ClickHouse.
 
     Safe to repeat.
     """
     host, port = places.clickhouse
     announce = (lambda _: None) if as_json else console.print
-    applied = migrations.migrate(host, port, announce)
+    try:
+        applied = migrations.migrate(host, port, announce)
+        changed = migrations.keep(host, port, "dlms_log", log_days)
+    except migrations.MigrationRefused as error:
+        raise Failure(str(error)) from None
     if as_json:
-        print_json({"applied": applied})
+        print_json({"applied": applied, "dlms_log_days": log_days})
+    elif changed:
+        console.print(f"frames of devices in debug mode are kept {log_days} days")

@@ -28,6 +28,9 @@ NEED_A_STACK = [
     ["dlq", "replay", "0:0"],
     ["topics", "apply"],
     ["migrate"],
+    ["logs", "ML500000000000001"],
+    ["plan", "list"],
+    ["plan", "status", "nightly"],
     ["verify-state"],
 ]
 
@@ -76,7 +79,7 @@ def test_every_command_speaks_json_or_never_ends(path: tuple[str, ...]) -> None:
 
 def test_all_that_was_promised_is_there() -> None:
     promised = "up down status demo topics migrate devices send watch responses decode export dlq keys verify-state"
-    assert {*promised.split(), "simulator", "doctor", "run", "operations"} == set(COMMANDS)
+    assert {*promised.split(), "simulator", "doctor", "run", "operations", "logs", "plan"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(
