@@ -7,7 +7,7 @@ ifdef STAY
 DEMO_OPTIONS := --stay
 endif
 
-.PHONY: help setup check test demo up bench schemas faults lock
+.PHONY: help setup check test demo up bench schemas faults endurance lock
 
 help: ## list what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -48,6 +48,9 @@ schemas: setup ## write the generated files anew: Avro schemas, AsyncAPI
 
 faults: setup ## the long runs: kill -9 at every step and everywhere under load; see docs/promises.md (not part of make test)
 	$(BIN)/pytest -m faults $(TESTS)
+
+endurance: setup ## two hours of mixed load: what grows, and whether the promises hold; see docs/promises.md (MINUTES=20 for less)
+	$(BIN)/python -m benchmarks.endurance --minutes $(or $(MINUTES),120)
 
 COMPILE := uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-header --quiet
 

@@ -59,6 +59,7 @@ BENCHMARKS: Final = (
     Benchmark("simulator", ("--meters", "1000"), ("--meters", "1000"), 300),
     Benchmark("queries", (), ("--meters", "1000", "--rounds", "3"), 300),
     Benchmark("recovery", (), ("--devices", "10000", "100000"), 420),
+    Benchmark("rebalance", (), ("--devices", "10000"), 600),
 )
 
 

@@ -4,6 +4,7 @@ import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -129,9 +130,9 @@ def fill(bootstrap: str, devices: int, settled: int) -> int:
 class Streams:
     """The streams role as its supervisor runs it."""
 
-    def __init__(self, bootstrap: str, folder: Path, **environment: str) -> None:
+    def __init__(self, bootstrap: str, folder: Path, name: str = STREAMS.name, **environment: str) -> None:
         settings = {"METERLOG_KAFKA": bootstrap, "METERLOG_DATA": str(folder), **environment}
-        self.process = Process(STREAMS, settings, folder, folder / "logs")
+        self.process = Process(replace(STREAMS, name=name), settings, folder, folder / "logs")
 
     def start(self) -> None:
         """Start it and wait until it is ready."""

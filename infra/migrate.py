@@ -16,6 +16,10 @@ from clickhouse_driver.errors import Error
 
 FILE_NAME: Final = re.compile(r"\d{3}_[a-z0-9_]+\.sql")
 
+MAKES: Final = re.compile(
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:TABLE|(?:MATERIALIZED\s+)?VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>\w+)"
+)
+
 # `statements` counts those of the file that are done. ClickHouse has no transaction over DDL: a file that fails
 # half-way goes on from there.
 JOURNAL: Final = """\
@@ -90,6 +94,55 @@ def migrate(
         raise MigrationRefused(f"ClickHouse at {host}:{port}: {_first_line(error)}") from error
     finally:
         client.disconnect()
+
+
+def absent(host: str, port: int, *, database: str = "default", **connection: Any) -> list[str]:
+    """Tables and views of this release that the database lacks. Raises MigrationRefused: it cannot be asked."""
+    client = Client(host, port=port, **connection)
+    try:
+        rows = client.execute("SELECT name FROM system.tables WHERE database = %(database)s", {"database": database})
+    except (Error, OSError) as error:
+        raise MigrationRefused(f"ClickHouse at {host}:{port}: {_first_line(error)}") from error
+    finally:
+        client.disconnect()
+    there = {name for (name,) in rows}
+    return [name for name in made() if name not in there]
+
+
+def due(host: str, port: int, *, database: str = "default", **connection: Any) -> list[str]:
+    """Files of this release that were not applied to the end. Raises MigrationRefused as `migrate` does."""
+    client = Client(host, port=port, **connection)
+    try:
+        journal = client.execute(
+            "SELECT count() FROM system.tables WHERE database = %(database)s AND name = 'schema_migrations'",
+            {"database": database},
+        )
+        if not journal[0][0]:
+            return [one.name for one in shipped()]
+        client.execute(f"USE `{database}`")
+        return [one.name for one in _missing(client, shipped())]
+    except (Error, OSError) as error:
+        raise MigrationRefused(f"ClickHouse at {host}:{port}: {_first_line(error)}") from error
+    finally:
+        client.disconnect()
+
+
+def drop(host: str, port: int, *, database: str = "default", **connection: Any) -> None:
+    """Drop everything that `migrate` makes, and its journal. Raises MigrationRefused: the server refuses."""
+    client = Client(host, port=port, **connection)
+    try:
+        for name in ("schema_migrations", *reversed(made())):
+            client.execute(f"DROP TABLE IF EXISTS `{database}`.`{name}` SYNC")
+    except (Error, OSError) as error:
+        raise MigrationRefused(f"ClickHouse at {host}:{port}: {_first_line(error)}") from error
+    finally:
+        client.disconnect()
+
+
+def made() -> tuple[str, ...]:
+    """Names of the tables and views of this release, in the order they are made."""
+    found = (MAKES.match(statement) for migration in shipped() for statement in migration.statements)
+    return tuple(dict.fromkeys(match["name"] for match in found if match is not None))
 
 
 def _missing(client: Client, migrations: Sequence[Migration]) -> list[Migration]:

@@ -21,10 +21,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.topics import TOPICS, Share, Topic
+from schemas.topics import DAY_MS, TOPICS, Share, Topic
 
 TIMEOUT_SECONDS: Final = 30.0
 DEFAULT_PARTITIONS: Final = 4
+SEGMENTS: Final = 4  # at least, of what a topic keeps
+LONGEST_SEGMENT_MS: Final = 7 * DAY_MS
+MARKERS_MS: Final = DAY_MS // 24
+"""A compacted topic keeps the markers of transactions so long, by default a day: of four partitions that commit once a
+second some 40 MB, while a thousand devices are one. Whoever reads a table reads it whole within minutes."""
 
 
 class TopicsDiffer(Exception):
@@ -51,9 +56,12 @@ def configuration(topic: Topic) -> dict[str, str]:
         "message.timestamp.type": "LogAppendTime",
     }
     if topic.retention_ms is not None:
-        settings["retention.ms"] = str(topic.retention_ms)
+        # Deleted are whole segments, never the one that is written to, and by default that one lasts a week.
+        segment = min(topic.retention_ms // SEGMENTS, LONGEST_SEGMENT_MS)
+        settings |= {"retention.ms": str(topic.retention_ms), "segment.ms": str(segment)}
     else:  # a table is read whole at each start: keep its tail short
         settings |= {"segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
+        settings["delete.retention.ms"] = str(MARKERS_MS)
     return settings
 
 
@@ -103,6 +111,30 @@ def missing(bootstrap: str, *, timeout: float = TIMEOUT_SECONDS) -> list[str]:
     """
     found = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=timeout).topics
     return [topic.name for topic in TOPICS if topic.name not in found]
+
+
+def shared_counts(bootstrap: str) -> dict[str, int]:
+    """Partitions of the streams' topics that are there: they must be as many for all. Raises KafkaException."""
+    found = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=TIMEOUT_SECONDS).topics
+    shared = [topic.name for topic in TOPICS if topic.share is Share.STREAMS and topic.name in found]
+    return {name: len(found[name].partitions) for name in shared}
+
+
+def settings_wrong(bootstrap: str) -> list[str]:
+    """What `apply` would put right on topics that are there, in words. Raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    known = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    asked = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in TOPICS if topic.name in known}
+    if not asked:
+        return []
+    found = []
+    for resource, future in admin.describe_configs([*asked], request_timeout=TIMEOUT_SECONDS).items():
+        told = future.result()
+        for name, wanted in configuration(asked[resource]).items():
+            is_now = told[name].value if name in told else None
+            if is_now != wanted:
+                found.append(f"{resource.name}: {name} is {is_now}, not {wanted}")
+    return sorted(found)
 
 
 def _create(admin: AdminClient, topics: list[Topic], partitions: int, replication: int) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import REGISTRY
@@ -64,6 +64,11 @@ class Settings:
     records: int
     seconds: float
 
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """For the driver, beside host, port and database."""
+        return {"user": self.user, "password": self.password, "secure": self.secure}
+
     @classmethod
     def read(cls, said: Mapping[str, str] = os.environ) -> "Settings":
         """Raises SettingsWrong."""
@@ -105,14 +110,7 @@ def standstill(sink: Sink, waiting: Waiting, now: float) -> Standstill | None:
 
 def sink_of(settings: Settings) -> Sink:
     """The sink with everything it is connected to."""
-    target = Target(
-        settings.host,
-        settings.port,
-        database=settings.database,
-        user=settings.user,
-        password=settings.password,
-        secure=settings.secure,
-    )
+    target = Target(settings.host, settings.port, database=settings.database, **settings.credentials)
     further = dict(settings.role.kafka_config)
     feed = Feed(settings.role.kafka, [topic.name for topic in TOPICS], settings.group, **further)
     limits = Limits(records=settings.records, seconds=settings.seconds)

@@ -37,6 +37,14 @@ def partitions(kafka: str) -> dict[str, int]:
     return {topic.name: len(found[topic.name].partitions) for topic in TOPICS if topic.name in found}
 
 
+def test_what_is_too_old_lies_in_segments_that_can_go() -> None:
+    """The segment that is written to is never deleted: it must not last as long as what is to be kept."""
+    for topic in TOPICS:
+        settings = configuration(topic)
+        if topic.retention_ms is not None:
+            assert 4 * int(settings["segment.ms"]) <= int(settings["retention.ms"]), topic.name
+
+
 def setting(kafka: str, topic: str, name: str) -> str:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = AdminClient({"bootstrap.servers": kafka})  # a name: the futures end in error once it is collected

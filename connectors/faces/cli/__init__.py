@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "dlq": "dlq:dlq",
     "keys": "keys:keys",
     "verify-state": "verify:verify_state",
+    "rebuild": "rebuild:rebuild",
     "operations": "operations:operations",
     "simulator": "simulator:simulator",
     "run": "run:run",

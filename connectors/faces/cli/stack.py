@@ -17,13 +17,22 @@ from infra.embedded.supervisor import Ports, Stack, stop_on_signals
 @click.option("--kafka-port", default=0, show_default="a free one")
 @click.option("--clickhouse-port", default=0, show_default="a free one", help="Native protocol.")
 @click.option("--clickhouse-http-port", default=0, show_default="a free one")
+@click.option(
+    "--without",
+    multiple=True,
+    type=click.Choice([role.name for role in ROLES]),
+    help="Leave this role out, for `meterlog rebuild`; may be said several times.",
+)
 @places_option
-def up(kafka_port: int, clickhouse_port: int, clickhouse_http_port: int, places: Places) -> None:
+def up(
+    kafka_port: int, clickhouse_port: int, clickhouse_http_port: int, without: tuple[str, ...], places: Places
+) -> None:
     """Start Kafka, ClickHouse and every role, and keep them running until Ctrl-C or `meterlog down`."""
+    roles = [role for role in ROLES if role.name not in without]
     ports = Ports(kafka=kafka_port, clickhouse=clickhouse_port, clickhouse_http=clickhouse_http_port)
     ensure_keys(places.keys)
     try:
-        with stop_on_signals(), Stack(places.data, ports, ROLES, announce) as stack:
+        with stop_on_signals(), Stack(places.data, ports, roles, announce) as stack:
             announce(f"metrics and logs: `meterlog status`, {places.data / 'logs'}; Ctrl-C stops everything")
             stack.wait()
     except KeyboardInterrupt:
