@@ -1,7 +1,8 @@
 """Who reads what: members of the roles' consumer groups, and the records that wait for each."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
@@ -30,27 +31,21 @@ GROUPS: Final = (
 )
 
 
-def members(bootstrap: str, group: str) -> int:
-    """How many processes are in the group. Raises KafkaException when the broker cannot be asked."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    try:
-        return len(admin.describe_consumer_groups([group], request_timeout=SECONDS)[group].result(SECONDS).members)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return 0
-        raise
+class Reading(NamedTuple):
+    """Processes in a group, and the records that wait for it, counted up to COUNTED."""
+
+    group: Group
+    members: int
+    waiting: int
 
 
-def waiting(bootstrap: str, group: str, topics: Sequence[str]) -> int:
-    """Committed records behind what the group has committed, up to COUNTED: real ones, since offsets alone also count
-    the marks of transactions. Raises KafkaException.
+def readings(bootstrap: str) -> Iterator[Reading]:
+    """Of every group. Records are looked for behind what it has committed: offsets alone also count the marks of
+    transactions. Raises KafkaException.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    known = admin.list_topics(timeout=SECONDS).topics
-    places = [TopicPartition(name, number) for name in topics if name in known for number in known[name].partitions]
-    if not places:
-        return 0
-    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result(SECONDS)
+    known = {name: [*found.partitions] for name, found in admin.list_topics(timeout=SECONDS).topics.items()}
+    described = admin.describe_consumer_groups([group.name for group in GROUPS], request_timeout=SECONDS)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -63,23 +58,37 @@ def waiting(bootstrap: str, group: str, topics: Sequence[str]) -> int:
         }
     )
     try:
-        consumer.assign(
-            [TopicPartition(each.topic, each.partition, max(each.offset, 0)) for each in answer.topic_partitions]
-        )
-        return _count(consumer, {(place.topic, place.partition) for place in places})
+        for group in GROUPS:
+            members = _members(described[group.name])
+            places = [TopicPartition(name, number) for name in group.topics for number in known.get(name, ())]
+            yield Reading(group, members, _waiting(admin, consumer, group.name, places) if places else 0)
     finally:
         consumer.close()
 
 
-def _count(consumer: Consumer, left: set[tuple[Any, Any]]) -> int:
-    count, until = 0, time.monotonic() + SECONDS
+def _members(described: "Future[Any]") -> int:
+    try:
+        return len(described.result(SECONDS).members)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return 0
+        raise
+
+
+def _waiting(admin: AdminClient, consumer: Consumer, group: str, places: list[TopicPartition]) -> int:
+    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result(SECONDS)
+    committed = {(each.topic, each.partition): max(each.offset, 0) for each in answer.topic_partitions}
+    consumer.assign([TopicPartition(*place, offset) for place, offset in committed.items()])
+    left, count, until = set(committed), 0, time.monotonic() + SECONDS
     while left and count < COUNTED and time.monotonic() < until:
         for message in consumer.consume(COUNTED, 0.2):
-            error = message.error()
+            error, place = message.error(), (message.topic(), message.partition())
+            if place not in committed:
+                continue  # of the group before, heard late
             if error is None:
                 count += 1
             elif error.code() == KafkaError._PARTITION_EOF:
-                left.discard((message.topic(), message.partition()))
+                left.discard(place)
             elif not error.retriable():
                 raise KafkaException(error)
     return min(count, COUNTED)

@@ -134,7 +134,7 @@ class World:
         finally:
             client.disconnect()
 
-    def meterlog(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def meterlog(self, *arguments: str, seconds: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """The command line, as an operator has it."""
         return subprocess.run(
             [*CLI, *arguments],
@@ -142,7 +142,7 @@ class World:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=seconds,
         )
 
     def committed(self, topic: str) -> Iterator[Told]:

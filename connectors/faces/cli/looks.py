@@ -65,9 +65,7 @@ def topics(places: Places) -> Iterator[Finding]:
 
 def readers(places: Places) -> Iterator[Finding]:
     """Who is there to read, and what waits for it."""
-    for group in groups.GROUPS:
-        there = groups.members(places.kafka, group.name)
-        behind = groups.waiting(places.kafka, group.name, group.topics)
+    for group, there, behind in groups.readings(places.kafka):
         count = f"{behind:,}" if behind < groups.COUNTED else f"{behind:,} or more"
         if there:
             yield Finding(f"{group.role} reads", True, f"{there} in group {group.name}, {count} records before them")
