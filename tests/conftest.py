@@ -25,6 +25,7 @@ from infra.topics import await_leaders
 KAFKA_IMAGE = "apache/kafka:4.4.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
 PROJECT = Path(__file__).parents[1]
+START_SECONDS = 240.0  # of a server on a machine that does much else
 
 
 class ClickHouseServer(NamedTuple):
@@ -102,7 +103,7 @@ def _embedded_kafka() -> Iterator[str]:
         broker = Kafka(Path(folder), Path(folder) / "logs")
         try:
             broker.start()
-            broker.wait_ready()
+            broker.wait_ready(START_SECONDS)
             yield broker.bootstrap
         finally:
             broker.stop()
@@ -114,7 +115,7 @@ def _embedded_clickhouse() -> Iterator[ClickHouseServer]:
         engine = ClickHouse(Path(folder), Path(folder) / "logs")
         try:
             engine.start()
-            engine.wait_ready()
+            engine.wait_ready(START_SECONDS)
             yield ClickHouseServer(LOOPBACK, engine.port, engine.http_port)
         finally:
             engine.stop()

@@ -45,6 +45,7 @@ from schemas.topics import (
 
 PARTITIONS: Final = 4
 PATIENCE: Final = 90.0  # seconds; two cores may have to carry other tests beside these
+START_PATIENCE: Final = 300.0  # of a role's start
 SINK_TOPICS: Final = (
     READS_PROFILES,
     READS_REGISTERS,
@@ -260,7 +261,7 @@ def running(
             ending.callback(process.stop)
             process.start()
         for process in roles.values():
-            process.wait_ready(PATIENCE)
+            process.wait_ready(START_PATIENCE)
         imported = import_shipment(world)
         yield System(world, roles, {name: process.pid for name, process in roles.items()}, imported)
 
