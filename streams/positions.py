@@ -22,6 +22,11 @@ def position_key(partition: int) -> bytes:
     return _PREFIX + str(partition).encode()
 
 
+def rebuild_key(partition: int) -> bytes:
+    """In the table as long as a rebuild of the partition is under way (`streams/rebuild.py`)."""
+    return b"\x00rebuild/" + str(partition).encode()
+
+
 def is_reserved(key: bytes) -> bool:
     """Whether a key of the table's topic belongs to the shell and not to a device."""
     return key.startswith(_PREFIX)

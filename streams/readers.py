@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.keeper import ShellSettings
-from streams.positions import decode, position_key
+from streams.positions import decode, position_key, rebuild_key
 
 _AT_ONCE = 10_000
 _PASSING = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE", "NOT_LEADER_FOR_PARTITION"})
@@ -70,7 +70,7 @@ class TableReader:
     ) -> tuple[dict[bytes, bytes], dict[str, int]] | None:
         """Values and inbox positions of a partition, read up to `end`; None if cancelled on the way.
 
-        Raises KafkaException, and ValueError for a position that cannot be read.
+        Raises KafkaException, and ValueError for a position that cannot be read, or a table half rebuilt.
         """
         values: dict[bytes, bytes] = {}
         if end > 0:
@@ -81,6 +81,10 @@ class TableReader:
                     return None
             finally:
                 consumer.close()
+        if rebuild_key(partition) in values:
+            raise ValueError(
+                f"table: the rebuild of partition {partition} has not ended: run `meterlog rebuild table` again"
+            )
         position = values.pop(position_key(partition), None)
         return values, {} if position is None else decode(position)
 

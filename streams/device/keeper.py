@@ -64,6 +64,7 @@ class Counts:
 
 
 _ANSWERS: Final = {JOB_RESULTS.name: b"results/%d", DEVICE_MESSAGES.name: b"messages/%d"}
+ENDED: Final = tuple(_ANSWERS)
 
 
 def end_key(topic: str, partition: int) -> bytes:
@@ -71,6 +72,11 @@ def end_key(topic: str, partition: int) -> bytes:
     judged by it.
     """
     return _RESERVED + _ANSWERS[topic] % partition
+
+
+def end_entry(topic: str, partition: int, end: int) -> tuple[bytes, bytes]:
+    """Key and value of that end."""
+    return end_key(topic, partition), _END.pack(end)
 
 
 def is_device_key(key: bytes) -> bool:
@@ -110,7 +116,7 @@ class Partition:
         self._traces: dict[str, bytes] = {}
         self._ends: dict[str, int] = {}  # {topic of answers: offset after the last decided}
         self._moved: set[str] = set()
-        for topic in _ANSWERS:
+        for topic in ENDED:
             end = values.get(end_key(topic, partition))
             self._ends[topic] = _END.unpack(end)[0] if end is not None else 0
         for key, value in values.items():
@@ -347,7 +353,8 @@ class Partition:
             self._dispatch(now)
         values: dict[bytes, bytes | None] = {key: encode_device(self._devices[key]) for key in self._changed}
         for topic in sorted(self._moved):
-            values[end_key(topic, self.partition)] = _END.pack(self._ends[topic])
+            key, value = end_entry(topic, self.partition, self._ends[topic])
+            values[key] = value
         self._moved.clear()
         records, self._out = self._out, []
         self._forget()

@@ -8,15 +8,13 @@ cannot be read.
 The log of a device may begin anywhere: what lies before its first snapshot is passed over then, counted as `headless`.
 """
 
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-
 from schemas import topics
 from schemas.codec import Unreadable
+from streams.device.committed import records, table
 from streams.device.events import UNVERSIONED, DeviceEvents
 from streams.device.evolve import fold
 from streams.device.keeper import is_device_key
@@ -163,56 +161,6 @@ def read(bootstrap: str, config: Mapping[str, str] | None = None, timeout: float
     Raises KafkaException, and TimeoutError when nothing arrives for `timeout` seconds.
     """
     given = dict(config or {})
-    table: dict[bytes, bytes] = {}
-    for key, value in _records(bootstrap, given, topics.DEVICES.name, timeout):
-        if value is None:
-            table.pop(key, None)
-        else:
-            table[key] = value
-    log = ((key, value or b"") for key, value in _records(bootstrap, given, topics.DEVICE_EVENTS.name, timeout))
-    return verify(log, table)
-
-
-def _records(
-    bootstrap: str, config: dict[str, str], topic: str, timeout: float
-) -> Iterator[tuple[bytes, bytes | None]]:
-    """Committed records of all partitions up to their present end, each partition's in order."""
-    consumer = Consumer(
-        {
-            **config,
-            "bootstrap.servers": bootstrap,
-            "group.id": "meterlog-verify-state",  # a name only: nothing is joined, nothing committed
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
-    try:
-        found = consumer.list_topics(topic, timeout=timeout).topics[topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        left = set(found.partitions)
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
-        heard = time.monotonic()
-        while left:
-            messages = consumer.consume(10_000, timeout=0.2)  # it waits that long unless there are so many
-            if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > timeout:
-                raise TimeoutError(f"{topic}: nothing for {timeout:g} s, partitions {sorted(left)} have not ended")
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    key, value = message.key(), message.value()
-                    yield _bytes(key) or b"", _bytes(value)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left.discard(message.partition())
-                elif error.fatal() or not error.retriable():
-                    raise KafkaException(error)
-    finally:
-        consumer.close()
-
-
-def _bytes(data: bytes | str | None) -> bytes | None:
-    return data.encode() if isinstance(data, str) else data
+    values = table(bootstrap, given, topics.DEVICES.name, timeout)
+    log = ((key, value or b"") for key, value in records(bootstrap, given, topics.DEVICE_EVENTS.name, timeout))
+    return verify(log, values)
