@@ -22,8 +22,7 @@ from tests.e2e.world import PARTITIONS, System, World, asked_of_all, running, un
 
 FLEET: Final = FleetSettings(meters=12, seed=44)
 TABLES: Final = (
-    "energy_reads", "register_reads", "responses", "device_events", "device_registrations", "device_time_zones",
-    "device_lifecycles",
+    "energy_reads", "register_reads", "responses", "device_events", "device_registrations", "device_lifecycles",
 )  # fmt: skip
 NOW: Final = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 DAY: Final = {"period_type": "INTERVAL", "begin_date": NOW - timedelta(days=1), "end_date": NOW}
