@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from streams.device.rebuild import Plan, plan
 
 from schemas import topics
 from streams.device.limits import Limits
+from streams.device.rebuild import Plan, plan
 from streams.device.snapshot import carried
 from streams.device.wire import decode_device, decode_events, encode_events
 from tests.unit.streams.test_verify import KEY, Log, Table, history
