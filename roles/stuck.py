@@ -106,17 +106,30 @@ class Watch:
 
 
 class Broker:
-    """Asks the broker on a connection of its own: a client that hangs cannot be asked about itself."""
+    """Asks the broker on a connection of its own: a client that hangs cannot be asked about itself. After a failure it
+    asks with a new client: one whose broker had been fenced for a while was seen never to find it again.
+    """
 
     def __init__(self, bootstrap: str, settings: Mapping[str, str]) -> None:
         self._bootstrap = bootstrap
-        self._client = AdminClient({**settings, "bootstrap.servers": bootstrap, "log_level": 2})
+        self._settings: dict[str, str | int | float | bool] = {
+            **settings,
+            "bootstrap.servers": bootstrap,
+            "log_level": 2,
+        }
+        self._kept: AdminClient | None = None
+
+    def _client(self) -> AdminClient:
+        if self._kept is None:
+            self._kept = AdminClient(self._settings)
+        return self._kept
 
     def away(self) -> str:
         """Why it does not answer; empty when it does."""
         try:
-            self._client.list_topics(timeout=ANSWER_SECONDS)
+            self._client().list_topics(timeout=ANSWER_SECONDS)
         except KafkaException as error:
+            self._kept = None
             return f"Kafka at {self._bootstrap} is away: {error.args[0].str()}"
         return ""
 
@@ -127,8 +140,12 @@ class Broker:
         if not asked:
             return {}
         committed = IsolationLevel.READ_COMMITTED
-        found = self._client.list_offsets(asked, isolation_level=committed, request_timeout=ANSWER_SECONDS)
-        return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
+        try:
+            found = self._client().list_offsets(asked, isolation_level=committed, request_timeout=ANSWER_SECONDS)
+            return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
+        except KafkaException:
+            self._kept = None
+            raise
 
 
 class Waiting:

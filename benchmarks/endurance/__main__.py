@@ -94,7 +94,7 @@ def standing(options: Options) -> Iterator[tuple[Stack, World]]:
 def shorten(admin: AdminClient, minutes: float) -> None:
     """Keep an eighth of the run, in segments of a twenty-fourth of it, so that what is kept can be seen to be kept."""
     segment = str(round(60_000 * minutes / 24))
-    settings = {topic.name: {"segment.ms": segment} for topic in TOPICS}
+    settings = {topic.name: {"segment.ms": segment} for topic in TOPICS if topic.name not in KEPT_WHOLE}
     settings |= {name: {"segment.ms": segment} for name in INTERNAL if name != "__cluster_metadata"}
     for topic in TOPICS:
         if topic.compacted:
@@ -166,7 +166,7 @@ def go(options: Options) -> int:
             load.register(gas)
             settled(options, load, recorder, f"{'gas' if gas else 'electricity'} meters registered")
         options.notice(began=len(load.asked), pid=[(part["name"], part["pid"]) for part in stack.status()["parts"]])
-        sampler = Sampler(stack, admin, Client(LOOPBACK, port=world.port))
+        sampler = Sampler(stack, Client(LOOPBACK, port=world.port))
         ending = threading.Event()
         thread = threading.Thread(target=sampling(options, sampler, load, recorder, ending), name="sampler")
         thread.start()

@@ -41,8 +41,8 @@ class Sampler:
     """Asks a stack, from outside, what it holds."""
 
     stack: Stack
-    admin: AdminClient
     clickhouse: Client
+    admin: AdminClient | None = None
     processes: dict[int, psutil.Process] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)  # why a part was not ready, or could not be asked
 
@@ -53,6 +53,7 @@ class Sampler:
             try:
                 sample.update(about())
             except (KafkaException, OSError, EOFError, psutil.Error) as error:
+                self.admin = None  # a client whose broker was fenced for a while may never find it again
                 self.reasons.append(f"{about.__name__.strip('_')}: {type(error).__name__}: {error}")
         return sample
 
@@ -84,24 +85,31 @@ class Sampler:
             self.reasons.append(f"{name}: {error}")
         return 1
 
+    def _asking(self) -> AdminClient:
+        if self.admin is None:
+            self.admin = AdminClient({"bootstrap.servers": self.stack.kafka.bootstrap, "log_level": 2})
+        return self.admin
+
     def _lags(self) -> Iterator[tuple[str, float]]:
+        admin = self._asking()
         for group in GROUPS:
-            answer = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+            answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
             committed = {
                 (place.topic, place.partition): place.offset
                 for place in answer[group].result(_SECONDS).topic_partitions
             }
-            ends = offsets(self.admin, committed, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            ends = offsets(admin, committed, OffsetSpec.latest())  # type: ignore[no-untyped-call]
             yield f"{group} lag", sum(max(0, end - committed[place]) for place, end in ends.items())
 
     def _topics(self) -> Iterator[tuple[str, float]]:
+        admin = self._asking()
         places = [
             (topic.name, partition)
             for topic in TOPICS
-            for partition in self.admin.list_topics(topic.name, timeout=_SECONDS).topics[topic.name].partitions
+            for partition in admin.list_topics(topic.name, timeout=_SECONDS).topics[topic.name].partitions
         ]
-        first = offsets(self.admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        last = offsets(self.admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        first = offsets(admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        last = offsets(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         held: dict[str, int] = defaultdict(int)
         told: dict[str, int] = defaultdict(int)
         for place, end in last.items():

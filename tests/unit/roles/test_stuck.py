@@ -62,6 +62,7 @@ class PlayedBroker(Broker):
     """Ends of partitions without a broker."""
 
     def __init__(self) -> None:
+        super().__init__("127.0.0.1:1", {})
         self.told: dict[Place, int] | None = {}
 
     def ends(self, places: object) -> dict[Place, int]:
