@@ -195,22 +195,19 @@ class Queries:
         `unknown` in the end; attempts `doubted`.
         """
         query = """
-            SELECT
-                (SELECT (count(), countIf(unanswered)) FROM (
+            SELECT called, silent, settled, unknown, doubted FROM
+                (SELECT count() AS called, countIf(unanswered) AS silent FROM (
                     SELECT argMax(JSONExtractBool(detail, 'unreached'), (at, version)) AS unanswered FROM device_events
                     WHERE kind = 'JobReported' AND at > now64(3) - INTERVAL 1 DAY GROUP BY device_id
                 )) AS calls,
-                (SELECT countIf(kind = 'CommandDoubted') FROM device_events FINAL WHERE at > now64(3) - INTERVAL 1 DAY
-                ) AS doubted,
-                (SELECT (count(), countIf(status = 'Unknown')) FROM responses FINAL
+                (SELECT countIf(kind = 'CommandDoubted') AS doubted FROM device_events FINAL
+                    WHERE at > now64(3) - INTERVAL 1 DAY
+                ) AS doubts,
+                (SELECT count() AS settled, countIf(status = 'Unknown') AS unknown FROM responses FINAL
                     WHERE NOT repeated AND settled_at > now64(3) - INTERVAL 1 DAY
-                ) AS ends
-            """
+                ) AS ends"""
         (row,) = self._ask(query)
-        (called, silent), (settled, unknown) = row["calls"], row["ends"]
-        return {
-            "called": called, "silent": silent, "settled": settled, "unknown": unknown, "doubted": row["doubted"],
-        }  # fmt: skip
+        return row
 
     def disks(self) -> list[tuple[str, int, int]]:
         """Name, bytes free, bytes in all, of each disk of the server."""
