@@ -67,7 +67,6 @@ def registration(random: Random) -> Registration:
         system_title=random.randbytes(8),
         keys=tuple(SealedKey(kind, random.randbytes(60)) for kind in kinds),
         time_zone="Europe/Amsterdam",
-        cell_id="CELL-4711",
     )
 
 
