@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -45,7 +44,6 @@ def readings(bootstrap: str) -> Iterator[Reading]:
     """
     admin = AdminClient({"bootstrap.servers": bootstrap})
     known = {name: [*found.partitions] for name, found in admin.list_topics(timeout=SECONDS).topics.items()}
-    described = admin.describe_consumer_groups([group.name for group in GROUPS], request_timeout=SECONDS)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -59,20 +57,28 @@ def readings(bootstrap: str) -> Iterator[Reading]:
     )
     try:
         for group in GROUPS:
-            members = _members(described[group.name])
+            members = _members(admin, group.name)
             places = [TopicPartition(name, number) for name in group.topics for number in known.get(name, ())]
             yield Reading(group, members, _waiting(admin, consumer, group.name, places) if places else 0)
     finally:
         consumer.close()
 
 
-def _members(described: "Future[Any]") -> int:
-    try:
-        return len(described.result(SECONDS).members)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return 0
-        raise
+def _members(admin: AdminClient, group: str) -> int:
+    """How many processes are in a group. A broker that never had one makes its coordinator at the first question."""
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            return len(admin.describe_consumer_groups([group], request_timeout=SECONDS)[group].result(SECONDS).members)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            if code not in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+                raise
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 def _waiting(admin: AdminClient, consumer: Consumer, group: str, places: list[TopicPartition]) -> int:

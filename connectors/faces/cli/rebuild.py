@@ -13,6 +13,7 @@ from connectors.clickhouse.role import Settings
 from connectors.faces.cli.places import Places, places_option
 from connectors.faces.cli.terminal import Failure, console, errors, json_option, moment, print_json, print_table
 from infra import migrate
+from roles.logs import start_logs
 from roles.settings import SettingsWrong
 
 
@@ -58,6 +59,7 @@ def clickhouse(fresh: bool, yes: bool, places: Places, as_json: bool) -> None:
             held = refill.held()
             rows = [(topic, each.offsets, moment(each.since)) for topic, each in held.items()]
             print_table("", ("topic", "offsets", "since"), rows, numbers=("offsets",))
+        start_logs("rebuild", level="warning", form="text")  # what the sink's parts say belongs on standard error
         _prepare(settings, fresh, yes)
         _run(refill, as_json)
     except SinkRuns as error:
