@@ -25,6 +25,7 @@ from schemas.topics import DAY_MS, TOPICS, Share, Topic
 
 TIMEOUT_SECONDS: Final = 30.0
 LEADER_SECONDS: Final = 120.0
+ANNOUNCE_SECONDS: Final = 10.0
 DEFAULT_PARTITIONS: Final = 4
 SEGMENTS: Final = 4  # at least, of what a topic keeps
 LONGEST_SEGMENT_MS: Final = 7 * DAY_MS
@@ -97,7 +98,7 @@ def apply(
     _create(admin, missing, count, replication)
     for topic in missing:
         announce(f"created {topic.name} ({count} partitions)")
-    await_leaders(admin, [topic.name for topic in missing])
+    await_leaders(admin, [topic.name for topic in missing], announce)
     _settle(admin, [topic for topic in declared if topic.name in present])
     return Applied(
         created=tuple(topic.name for topic in missing),
@@ -153,17 +154,21 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, replicatio
                 raise
 
 
-def await_leaders(admin: AdminClient, names: Iterable[str]) -> None:
+def await_leaders(admin: AdminClient, names: Iterable[str], announce: Callable[[str], None] = lambda _: None) -> None:
     """Wait until every partition of these topics answers: a topic exists before it can be read or written, also by what
-    the metadata says, and whoever comes next should not have to know.
+    the metadata says, and whoever comes next should not have to know. Announces every ten seconds what it waits for.
 
     Raises TopicsDiffer when one does not within two minutes: a small broker under load has been seen to need one.
     """
-    until = time.monotonic() + LEADER_SECONDS
+    began = told = time.monotonic()
     for name in names:
         while not _answers(admin, name):
-            if time.monotonic() > until:
+            now = time.monotonic()
+            if now - began > LEADER_SECONDS:
                 raise TopicsDiffer(f"{name} has partitions without a leader after {LEADER_SECONDS:.0f} s")
+            if now - told > ANNOUNCE_SECONDS:
+                told = now
+                announce(f"{name} has partitions without a leader: waiting for {now - began:.0f} s")
             time.sleep(0.1)
 
 

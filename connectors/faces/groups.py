@@ -1,17 +1,25 @@
 """Who reads what: members of the roles' consumer groups, and the records that wait for each."""
 
 import time
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from connectors.clickhouse.role import TOPICS as SINK_TOPICS
 from schemas.topics import DEVICE_INBOX, JOBS, PERMIT_REQUESTS, TICKS
 
 COUNTED: Final = 1_000  # records that wait are counted up to here
 SECONDS: Final = 10.0
+COORDINATOR_SECONDS: Final = 60.0
+COORDINATOR_IS_MADE: Final = (
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,  # the topic of offsets is there, the broker does not lead its partition yet
+)
+
+Answer = TypeVar("Answer")
 
 
 class Group(NamedTuple):
@@ -65,24 +73,35 @@ def readings(bootstrap: str) -> Iterator[Reading]:
 
 
 def _members(admin: AdminClient, group: str) -> int:
-    """How many processes are in a group. A broker that never had one makes its coordinator at the first question."""
-    until = time.monotonic() + SECONDS
+    """How many processes are in a group."""
+    try:
+        return len(_once_coordinated(lambda: _described(admin, group)).members)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return 0
+        raise
+
+
+def _described(admin: AdminClient, group: str) -> ConsumerGroupDescription:
+    found: ConsumerGroupDescription = admin.describe_consumer_groups([group], request_timeout=SECONDS)[group].result()
+    return found
+
+
+def _once_coordinated(ask: Callable[[], Answer]) -> Answer:
+    """An answer about a group. A broker that never had one makes its topic of offsets at the first question."""
+    until = time.monotonic() + COORDINATOR_SECONDS
     while True:
         try:
-            return len(admin.describe_consumer_groups([group], request_timeout=SECONDS)[group].result(SECONDS).members)
+            return ask()
         except KafkaException as error:
-            code = error.args[0].code()
-            if code == KafkaError.GROUP_ID_NOT_FOUND:
-                return 0
-            if code not in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+            if error.args[0].code() not in COORDINATOR_IS_MADE or time.monotonic() > until:
                 raise
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
+        time.sleep(0.5)
 
 
 def _waiting(admin: AdminClient, consumer: Consumer, group: str, places: list[TopicPartition]) -> int:
-    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result(SECONDS)
+    asked = ConsumerGroupTopicPartitions(group, places)
+    answer = _once_coordinated(lambda: admin.list_consumer_group_offsets([asked])[group].result(SECONDS))
     committed = {(each.topic, each.partition): max(each.offset, 0) for each in answer.topic_partitions}
     consumer.assign([TopicPartition(*place, offset) for place, offset in committed.items()])
     left, count, until = set(committed), 0, time.monotonic() + SECONDS

@@ -86,7 +86,6 @@ def bad(found: dict[str, list[Finding]], what: str) -> Finding:
     return one
 
 
-@pytest.mark.faults  # has not passed yet: docs/promises.md
 def test_servers_that_have_nothing_yet(world: World) -> None:
     found = asked(world)
     missing = bad(found, "topics")

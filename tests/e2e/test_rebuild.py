@@ -149,7 +149,6 @@ def rows(world: World) -> dict[str, tuple[Any, ...]]:
     return {name: world.ask(f"{counted} FROM {name} FINAL")[0] for name in TABLES}
 
 
-@pytest.mark.faults  # has not passed yet: docs/promises.md
 def test_clickhouse_that_lost_its_tables(busy: System) -> None:
     world, sink = busy.world, busy.roles["clickhouse-sink"]
     world.await_stored()
