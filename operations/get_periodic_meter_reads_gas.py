@@ -13,7 +13,7 @@ from typing import Final
 from operations import Meter, _buffer, _gas_models, operation
 from operations._cosem_time import millis_of
 from operations._period import PeriodType, check_range, months
-from operations._profile import CHANNELS, Column, CosemObject, not_supported
+from operations._profile import CHANNELS, Column, CosemObject, Profile, not_supported
 from operations._profile_rows import (
     EXTENDED_REGISTER_CLASS,
     is_capture_time,
@@ -98,7 +98,10 @@ def steps(request: Request, meter: Meter) -> Steps[Result]:
     Rejected 416 when the gateway keeps no such profile.
     """
     channel = needed_channel(meter)
-    profile = _profile(request.period_type, meter, channel)
+    profile = kept_in(meter.profile, request.period_type, channel)
+    if profile is None:
+        protocol = f"{meter.profile.protocol} {meter.profile.version}"
+        raise not_supported(f"Can't find profile object in {protocol} config for {request.period_type} values")
     wanted = tuple([column for column in profile.columns if _is_of(column, channel)])
     value = next(column for column in wanted if is_value(column, channel))
     begin, end = request.begin_date, request.end_date
@@ -125,16 +128,15 @@ def steps(request: Request, meter: Meter) -> Steps[Result]:
     return Answer(Result(request.period_type, profile.name, found.times, consumption, captured, found.statuses))
 
 
-def _profile(period: PeriodType, meter: Meter, channel: int) -> CosemObject:
-    """The profile of the channel, or the combined one that has its columns (7.4). Raises Rejected 416."""
+def kept_in(gateway: Profile, period: PeriodType, channel: int) -> CosemObject | None:
+    """The profile of the channel, or the combined one that has its columns (7.4); None when the gateway keeps none."""
     own = f"{PROFILES[period]}_{channel}"
-    if own in meter.profile:
-        return meter.profile[own]
+    if own in gateway:
+        return gateway[own]
     combined = _COMBINED.get(period, own)
-    if combined in meter.profile and any(is_value(each, channel) for each in meter.profile[combined].columns):
-        return meter.profile[combined]
-    protocol = f"{meter.profile.protocol} {meter.profile.version}"
-    raise not_supported(f"Can't find profile object in {protocol} config for {period} values")
+    if combined in gateway and any(is_value(each, channel) for each in gateway[combined].columns):
+        return gateway[combined]
+    return None
 
 
 def is_value(column: Column, channel: int) -> bool:

@@ -8,6 +8,7 @@ from connectors.clickhouse.queries import Found, Queries
 from operations import catalogue
 
 _GRID: Final = "(period != 'INTERVAL' OR toUnixTimestamp64Milli(captured_at) %% 900000 = 0)"
+_GAS_GRID: Final = "(profile != 'MBUS_INTERVAL_PROFILE' OR toUnixTimestamp64Milli(captured_at) %% 3600000 = 0)"
 
 
 def _connecting() -> list[str]:
@@ -18,9 +19,12 @@ class PlanQueries(Queries):
     """Every method raises QueryFailed. Times are milliseconds since 1970 UTC."""
 
     def plan_devices(self, plan: str) -> list[Found]:
-        """Devices of a plan, as it was stored: device_id, protocol, protocol_version, registered_at."""
+        """Devices of a plan, as it was stored: device_id, device_type, protocol, protocol_version, gateway_id (empty:
+        none), channel, registered_at.
+        """
         query = """
-            SELECT d.device_id AS device_id, d.protocol AS protocol, d.protocol_version AS protocol_version,
+            SELECT d.device_id AS device_id, d.device_type AS device_type, d.protocol AS protocol,
+                d.protocol_version AS protocol_version, d.gateway_id AS gateway_id, d.channel AS channel,
                 toUnixTimestamp64Milli(d.registered_at) AS registered_at
             FROM devices AS d
             WHERE d.device_id IN (SELECT device_id FROM plan_devices WHERE plan = %(plan)s) ORDER BY device_id"""
@@ -34,17 +38,28 @@ class PlanQueries(Queries):
     def rows_by_period(
         self, devices: Sequence[str], profile: str, starts: Sequence[int], end: int
     ) -> dict[tuple[str, int], int]:
-        """Rows of each device in each period; `starts` ascending, `end` of the last."""
+        """Rows of each electricity meter in each period; `starts` ascending, `end` of the last."""
+        return self._rows_by_period("energy_reads", f"period = %(profile)s AND {_GRID}", devices, profile, starts, end)
+
+    def gas_rows_by_period(
+        self, devices: Sequence[str], profile: str, starts: Sequence[int], end: int
+    ) -> dict[tuple[str, int], int]:
+        """The same of M-Bus meters. A row without a value is one: the gateway has nothing else for that hour."""
+        where = f"quantity = 'consumption' AND profile = concat('MBUS_', %(profile)s, '_PROFILE') AND {_GAS_GRID}"
+        return self._rows_by_period("profile_reads", where, devices, profile, starts, end)
+
+    def _rows_by_period(
+        self, table: str, where: str, devices: Sequence[str], profile: str, starts: Sequence[int], end: int
+    ) -> dict[tuple[str, int], int]:
         if not devices or not starts:
             return {}
         query = f"""
             SELECT device_id, roundDown(toUnixTimestamp64Milli(captured_at), %(starts)s) AS start,
                 uniqExact(captured_at) AS rows
-            FROM energy_reads
-            WHERE device_id IN %(devices)s AND period = %(profile)s
+            FROM {table}
+            WHERE device_id IN %(devices)s AND {where}
                 AND captured_at >= fromUnixTimestamp64Milli(%(first)s)
                 AND captured_at < fromUnixTimestamp64Milli(%(end)s)
-                AND {_GRID}
             GROUP BY device_id, start"""  # noqa: S608 - text of our own
         values = {
             "devices": list(devices),

@@ -13,7 +13,11 @@ from uuid import UUID, uuid5
 
 from connectors.planner.calendar import DAY, HOUR, MINUTE, Period, closing, periods, slot
 from connectors.planner.plan import Plan, Read
-from operations._profile import Profile
+from operations import Device, build_request, catalogue
+from operations._errors import Rejected
+from operations._period import PeriodType
+from operations._profile import CosemObject, Profile
+from operations.get_periodic_meter_reads_gas import kept_in
 from schemas.records import Status
 
 _SPACE: Final = UUID("4c5b0a1e-6f0d-5a53-9c1f-2d1f6f0c7a11")
@@ -25,17 +29,19 @@ AT_ONCE: Final = 8  # commands of one plan that a device has in work
 MARGIN: Final = 5 * MINUTE  # after its expiry a command has its outcome, and the outcome is stored
 LONGEST: Final = 20 * HOUR  # between two attempts at a meter that does not answer: it has its place in each window
 GIVEN_UP: Final = 30 * DAY  # one that has not answered for so long is asked once a week
-STEP: Final = 15 * MINUTE
 _MONTH: Final = 31 * DAY
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A device of a plan. `profile`: None when no release of ours knows it."""
+    """A device of a plan. `profile`: None when no release of ours knows it; of an M-Bus meter its gateway's."""
 
     device_id: str
     registered_at: int
     profile: Profile | None
+    device_type: str = "SMART_METER_E"
+    gateway_id: str | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,29 +126,56 @@ def decide(plan: Plan, target: Target, known: Known, in_work: Mapping[str, int],
     return Decision(asks, max(min(looks), now + 1))
 
 
-def depth(read: Read, profile: Profile | None) -> int:
-    """How far back the meter's buffer of a read reaches, in ms (meter-model 10); 0 when it keeps none."""
-    if read.profile is None:
+def concerns(read: Read, target: Target) -> bool:
+    """Whether a read can be asked of this kind of device, by the operation's own rule: a group may hold electricity
+    meters and the M-Bus meters behind them.
+    """
+    known = catalogue().get(read.operation)
+    if known is None or known.decide is None:
+        return known is not None
+    device = Device(
+        target.device_id,
+        registered=True,
+        device_type=target.device_type,
+        gateway_id=target.gateway_id,
+        channel=target.channel,
+    )
+    try:
+        known.decide(build_request(read.operation, read.request) if read.profile is None else None, device)
+    except Rejected as refused:
+        return refused.field != "device_id"
+    return True
+
+
+def depth(read: Read, target: Target) -> int:
+    """How far back the buffer of a read reaches, in ms (meter-model 10); 0 when the meter, or its gateway, has none."""
+    found = _buffer(read, target)
+    if found is None or read.profile is None:
         return 0
-    found = profile.objects.get(f"{read.profile}_PROFILE") if profile is not None else None
-    if found is None:
-        return 0
-    return found.entries * {"INTERVAL": STEP, "DAILY": DAY, "MONTHLY": _MONTH}[read.profile]
+    return found.entries * {"INTERVAL": found.capture_period * 1000, "DAILY": DAY, "MONTHLY": _MONTH}[read.profile]
+
+
+def _buffer(read: Read, target: Target) -> CosemObject | None:
+    if read.profile is None or target.profile is None:
+        return None
+    if read.of_gas:
+        return None if target.channel is None else kept_in(target.profile, PeriodType(read.profile), target.channel)
+    return target.profile.objects.get(f"{read.profile}_PROFILE")
 
 
 def wanted(read: Read, period: Period) -> int:
     """Rows that a whole period has."""
-    return (period.end - period.start) // STEP if read.profile == "INTERVAL" else 1
+    return (period.end - period.start) // read.step if read.profile == "INTERVAL" else 1
 
 
-def candidates(plan: Plan, read: Read, profile: Profile | None, now: int) -> Iterator[Period]:
+def candidates(plan: Plan, read: Read, target: Target, now: int) -> Iterator[Period]:
     """Periods that can be asked for now, the newest first: they are over, or have their row, and the buffer may hold
     them still. Of an operation that says how things stand only today.
     """
     if read.profile is None:
         yield next(periods(read.unit, plan.zone, now - DAY, now + 1))
         return
-    oldest = now - min(depth(read, profile), (read.catch_up_days + 1) * DAY)
+    oldest = now - min(depth(read, target), (read.catch_up_days + 1) * DAY)
     for period in periods(read.unit, plan.zone, oldest, now):
         if available_at(read, period) <= now:
             yield period
@@ -155,7 +188,9 @@ def available_at(read: Read, period: Period) -> int:
 
 def _wishes(plan: Plan, target: Target, known: Known, now: int) -> Iterator[_Wish]:
     for read in plan.reads:
-        for period in candidates(plan, read, target.profile, now):
+        if not concerns(read, target):
+            continue
+        for period in candidates(plan, read, target, now):
             if read.profile is None or known.rows.get((read.profile, period.start), 0) < wanted(read, period):
                 wish = _wish(plan, target, known, read, period, now)
                 if wish is not None:

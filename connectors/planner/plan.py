@@ -22,7 +22,7 @@ _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _LENGTH: Final = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNITS: Final = {"s": 1000, "m": MINUTE, "h": HOUR, "d": DAY}
 _PROFILES: Final = {"INTERVAL": Unit.DAY, "DAILY": Unit.DAY, "MONTHLY": Unit.MONTH}
-_BY_PERIOD: Final = frozenset({"GetPeriodicMeterReads"})
+_STEPS: Final = {"GetPeriodicMeterReads": 15 * MINUTE, "GetPeriodicMeterReadsGas": HOUR}  # between rows of INTERVAL
 DEVICE_TYPES: Final = frozenset({"SMART_METER_E", "SMART_METER_G", "SMART_METER_W"})
 
 
@@ -46,6 +46,16 @@ class Read:
     unit: Unit
     profile: str | None
     catch_up_days: int
+
+    @property
+    def step(self) -> int:
+        """Between two rows of INTERVAL, in ms: of the meter an hour of gas, or a quarter of an hour of electricity."""
+        return _STEPS[self.operation]
+
+    @property
+    def of_gas(self) -> bool:
+        """Whether its rows are those of an M-Bus meter, which its gateway keeps."""
+        return self.operation == "GetPeriodicMeterReadsGas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,7 @@ def _reads(tables: "list[_Fields]", days: int) -> tuple[PlannedRead, ...]:
             raise PlanWrong(table.path("operation"), f"{operation} is nothing to read regularly")
         request = table.take("request", dict, {})
         profile = table.take("profile", str, "")
-        if operation in _BY_PERIOD:
+        if operation in _STEPS:
             if profile not in _PROFILES:
                 raise PlanWrong(table.path("profile"), f"{profile!r} is none of {', '.join(_PROFILES)}")
             if request:

@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 from connectors.clickhouse.queries import Found
 from connectors.planner.calendar import DAY
-from connectors.planner.due import GIVEN_UP, Ask, Known, Outcome, Target, candidates, decide
+from connectors.planner.due import GIVEN_UP, Ask, Known, Outcome, Target, candidates, concerns, decide
 from connectors.planner.plan import Plan
-from operations._profile import Profile, profiles
+from operations._profile import profiles
 from schemas.records import Status
 
 CHUNK: Final = 500  # devices asked about at once
@@ -25,6 +25,9 @@ class Store(Protocol):
 
     def plan_devices(self, plan: str) -> list[Found]: ...
     def rows_by_period(
+        self, devices: list[str], profile: str, starts: list[int], end: int
+    ) -> dict[tuple[str, int], int]: ...
+    def gas_rows_by_period(
         self, devices: list[str], profile: str, starts: list[int], end: int
     ) -> dict[tuple[str, int], int]: ...
     def outcomes_since(self, devices: list[str], operations: list[str], since: int) -> list[Found]: ...
@@ -105,16 +108,18 @@ class Watched:
         for read in self.plan.reads:
             if read.profile is None:
                 continue
+            concerned = [device_id for device_id in devices if concerns(read, self.targets[device_id])]
             every = [
                 period
-                for profile in _profiles(self.targets[device_id] for device_id in devices)
-                for period in candidates(self.plan, read, profile, now)
+                for target in _different(self.targets[device_id] for device_id in concerned)
+                for period in candidates(self.plan, read, target, now)
             ]
             if not every:
                 continue
             starts, end = sorted({period.start for period in every}), max(period.end for period in every)
             since = min(since, starts[0])
-            for (device_id, start), count in store.rows_by_period(devices, read.profile, starts, end).items():
+            count_rows = store.gas_rows_by_period if read.of_gas else store.rows_by_period
+            for (device_id, start), count in count_rows(concerned, read.profile, starts, end).items():
                 rows[device_id][read.profile, start] = count
         outcomes: dict[str, dict[str, Outcome]] = {device_id: {} for device_id in devices}
         for row in store.outcomes_since(devices, sorted({read.operation for read in self.plan.reads}), since):
@@ -127,10 +132,18 @@ class Watched:
         }
 
 
-def _profiles(targets: Iterable[Target]) -> list[Profile | None]:
-    return list({id(target.profile): target.profile for target in targets}.values())
+def _different(targets: Iterable[Target]) -> list[Target]:
+    """One of each kind whose buffers may reach back as far."""
+    return list({(id(target.profile), target.channel): target for target in targets}.values())
 
 
 def _target(row: Mapping[str, object]) -> Target:
     known = profiles().get((str(row["protocol"]), str(row["protocol_version"])))
-    return Target(str(row["device_id"]), int(str(row["registered_at"])), known)
+    return Target(
+        str(row["device_id"]),
+        int(str(row["registered_at"])),
+        known,
+        str(row["device_type"]),
+        str(row["gateway_id"]) or None,
+        None if row["channel"] is None else int(str(row["channel"])),
+    )

@@ -18,8 +18,9 @@ from connectors.planner.due import (
     decide,
     depth,
 )
-from connectors.planner.plan import Plan, Read
+from connectors.planner.plan import Plan, Read, plan_of, read_plan
 from operations import build_request
+from operations._profile import profile
 from schemas.records import Status
 from tests.unit.connectors.planner.test_calendar import AMSTERDAM, at
 from tests.unit.connectors.planner.world import DAY, HOUR, MINUTE, SMR, Simulated, plan
@@ -159,11 +160,66 @@ class TestThoseThatDoNotAnswer:
 def test_what_lies_behind_the_buffer_is_not_asked() -> None:
     """960 quarter-hours, 40 days, 13 months (meter-model 10)."""
     found = plan("INTERVAL", "DAILY", "MONTHLY", days=400)
-    assert [depth(read, SMR) // DAY for read in found.reads] == [10, 40, 13 * 31]
+    assert [depth(read, TARGET) // DAY for read in found.reads] == [10, 40, 13 * 31]
     world = Simulated(found).run(NIGHT, NIGHT + HOUR)
     oldest = {kind: min(period.start for period in world.asked_of(kind)) for kind in ("INTERVAL", "DAILY", "MONTHLY")}
     assert oldest["INTERVAL"] == at("2026-11-11T00:00") and oldest["DAILY"] == at("2026-10-12T00:00")
     assert oldest["MONTHLY"] == at("2025-10-01T00:00")
+
+
+GAS_METER = Target("TEST1024000000002", 0, SMR, "SMART_METER_G", TARGET.device_id, 2)
+MIXED = """
+name = "mixed"
+zone = "Europe/Amsterdam"
+window = { from = "01:00", to = "05:00" }
+catch_up = { days = 0 }
+reads = [
+    { operation = "GetPeriodicMeterReads", profile = "INTERVAL" },
+    { operation = "GetPeriodicMeterReadsGas", profile = "INTERVAL" },
+    { operation = "GetActualMeterReads" },
+    { operation = "GetActualMeterReadsGas" },
+]
+"""
+
+
+class TestGas:
+    plan = plan_of(read_plan(MIXED))
+
+    def test_each_kind_of_meter_is_asked_what_it_can_answer(self) -> None:
+        """Electricity meters and the M-Bus meters behind them are of one group: none is asked to be refused."""
+        electricity = decide(self.plan, TARGET, NOTHING, {}, NIGHT).asks
+        assert {ask.operation for ask in electricity} == {"GetPeriodicMeterReads", "GetActualMeterReads"}
+        gas = decide(self.plan, GAS_METER, NOTHING, {}, NIGHT).asks
+        assert {ask.operation for ask in gas} == {"GetPeriodicMeterReadsGas", "GetActualMeterReadsGas"}
+        for ask in gas:
+            assert ask.device_id == GAS_METER.device_id
+            build_request(ask.operation, ask.request)
+
+    @pytest.mark.parametrize(
+        ("night", "day", "hours"),
+        [("2026-11-21", "2026-11-20", 24), ("2026-03-30", "2026-03-29", 23), ("2026-10-26", "2026-10-25", 25)],
+    )
+    def test_a_day_of_gas_has_its_hours(self, night: str, day: str, hours: int) -> None:
+        for stored, asks in ((hours - 1, 1), (hours, 0)):
+            known = Known({("INTERVAL", at(f"{day}T00:00")): stored}, {})
+            found = decide(self.plan, GAS_METER, known, {}, at(f"{night}T05:00")).asks
+            assert [ask.operation for ask in found].count("GetPeriodicMeterReadsGas") == asks
+
+    def test_one_that_hangs_on_nothing_is_not_asked(self) -> None:
+        """It would be refused: 401 (operations-reading 6.2)."""
+        for lost in (replace(GAS_METER, channel=None), replace(GAS_METER, gateway_id=None)):
+            assert decide(self.plan, lost, NOTHING, {}, NIGHT).asks == ()
+
+    @pytest.mark.parametrize("version", [("DSMR", "2.2"), ("DSMR", "4.2.2"), ("SMR", "5.0.0"), ("SMR", "5.5")])
+    def test_its_buffers_are_the_gateways(self, version: tuple[str, str]) -> None:
+        """240 hours, 40 days, 13 months; of older gateways days and months are in the combined profiles."""
+        meter = replace(GAS_METER, profile=profile(*version))
+        reads = [
+            Read(kind, "GetPeriodicMeterReadsGas", {}, unit, kind, 400)
+            for kind, unit in (("INTERVAL", Unit.DAY), ("DAILY", Unit.DAY), ("MONTHLY", Unit.MONTH))
+        ]
+        assert [depth(read, meter) // DAY for read in reads] == [10, 40, 13 * 31]
+        assert [depth(read, replace(meter, profile=None)) for read in reads] == [0, 0, 0]
 
 
 def test_how_things_stand_is_asked_once_a_day() -> None:

@@ -36,6 +36,9 @@ operation = "GetPeriodicMeterReads"
 profile = "MONTHLY"
 catch_up_days = 62
 [[reads]]
+operation = "GetPeriodicMeterReadsGas"
+profile = "INTERVAL"
+[[reads]]
 operation = "GetSpecificAttributeValue"
 request = { class_id = 1, obis_code = "0-0:42.0.0.255", attribute = 2 }
 """
@@ -58,10 +61,11 @@ def test_everything_that_is_said_is_kept() -> None:
     assert [(read.name, read.profile, read.catch_up_days) for read in record.reads] == [
         ("GetPeriodicMeterReads-INTERVAL", "INTERVAL", 8),
         ("months", "MONTHLY", 62),
+        ("GetPeriodicMeterReadsGas-INTERVAL", "INTERVAL", 8),
         ("GetSpecificAttributeValue", "", 8),
     ]
     plan = plan_of(record)
-    assert plan.reads[2].request == {"class_id": 1, "obis_code": "0-0:42.0.0.255", "attribute": 2}
+    assert plan.reads[3].request == {"class_id": 1, "obis_code": "0-0:42.0.0.255", "attribute": 2}
     assert plan.window.length == 4.5 * HOUR
 
 
@@ -98,11 +102,11 @@ def test_what_is_not_said_has_a_default() -> None:
         ('profile = "INTERVAL"', 'profile = "INTERVAL"\nrequest = { a = 1 }', "reads[0].request"),
         ('name = "months"', 'name = "GetPeriodicMeterReads-INTERVAL"', "reads[1].name"),
         ("catch_up_days = 62", "catch_up_days = -1", "reads[1].catch_up_days"),
-        ('"GetSpecificAttributeValue"', '"GetNothing"', "reads[2].operation"),
-        ('"GetSpecificAttributeValue"', '"ClearAlarmRegister"', "reads[2].operation"),
-        ('"GetSpecificAttributeValue"', '"SetDeviceLifecycleStatus"', "reads[2].operation"),
-        ("class_id = 1,", "", "reads[2].request.class_id"),
-        ("attribute = 2 }", 'attribute = 2 }\nprofile = "DAILY"', "reads[2].profile"),
+        ('"GetSpecificAttributeValue"', '"GetNothing"', "reads[3].operation"),
+        ('"GetSpecificAttributeValue"', '"ClearAlarmRegister"', "reads[3].operation"),
+        ('"GetSpecificAttributeValue"', '"SetDeviceLifecycleStatus"', "reads[3].operation"),
+        ("class_id = 1,", "", "reads[3].request.class_id"),
+        ("attribute = 2 }", 'attribute = 2 }\nprofile = "DAILY"', "reads[3].profile"),
     ],
 )
 def test_what_is_wrong_names_its_field(old: str, new: str, field: str) -> None:

@@ -121,7 +121,7 @@ class Simulated:
         """What is not whole of what could be asked for now."""
         found: list[tuple[str, Period]] = []
         for read in self.plan.reads:
-            for period in candidates(self.plan, read, self.target.profile, now):
+            for period in candidates(self.plan, read, self.target, now):
                 assert read.profile is not None
                 if self.rows.get((read.profile, period.start), 0) < wanted(read, period):
                     found.append((read.profile, period))
