@@ -1,7 +1,8 @@
 """The states a command and a job go through, seen from the log; drawn in `docs/states.md`.
 
 Decisions are seen whole: from the state before to the state after, with the events that name the command. `python -m
-tests.model.states` writes the diagrams anew, from some thousand stories.
+tests.model.states` writes the diagrams anew, from some thousand stories; those of permits and claims with them, which
+`permits` tells.
 """
 
 import sys
@@ -15,6 +16,7 @@ from streams.device.state import Device, Flight, id_bytes, recall
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "states.md"
 NOWHERE: Final = "[*]"
 STORIES: Final = 2_000
+KINDS: Final = ("command", "job", "permit", "claim")
 Transition = tuple[str, str, str, str]  # of what, from, events, to
 
 
@@ -75,7 +77,7 @@ def transitions(before: Device, decision: DeviceEvents, after: Device) -> Iterat
 def drawn(document: str) -> set[Transition]:
     """What the diagrams of the document show."""
     found = set[Transition]()
-    for what in ("command", "job"):
+    for what in KINDS:
         for line in _block(document, what).splitlines()[1:]:
             ways, _, label = line.partition(" : ")
             came, _, went = ways.strip().partition(" --> ")
@@ -85,7 +87,7 @@ def drawn(document: str) -> set[Transition]:
 
 def draw(document: str, found: set[Transition]) -> str:
     """The document with diagrams of these transitions."""
-    for what in ("command", "job"):
+    for what in KINDS:
         lines = [f"    {came} --> {went} : {label}" for kind, came, label, went in sorted(found) if kind == what]
         before, heading, rest = document.partition(f"## A {what}\n")
         block = _block(document, what)
@@ -94,14 +96,15 @@ def draw(document: str, found: set[Transition]) -> str:
 
 
 def _block(document: str, what: str) -> str:
-    """The text of the diagram under the heading of a command or a job."""
+    """The text of the diagram under the heading of its kind."""
     return document.split(f"## A {what}\n", 1)[1].split("```mermaid\n", 1)[1].split("```", 1)[0]
 
 
 def main() -> None:
+    from tests.model import permits
     from tests.model.telling import invent
 
-    found = set[Transition]()
+    found = permits.ways()
     for seed in range(STORIES):
         found |= invent(seed).promises.transitions
     DOCUMENT.write_text(draw(DOCUMENT.read_text(), found))

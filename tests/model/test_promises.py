@@ -22,6 +22,7 @@ from streams.device.inbox import read_result
 from streams.device.react import react
 from streams.device.settle import report
 from streams.device.state import Device
+from tests.model import permits
 from tests.model.moves import (
     ADD,
     BUNDLE,
@@ -47,6 +48,7 @@ from tests.model.worker import Fate
 
 SHORT_RUN = 200
 LONG_RUN = int(os.environ.get("METERLOG_MODEL_STORIES", "5000"))
+ANEW = "write docs/states.md anew: python -m tests.model.states"
 SEEDS = st.integers(0, (1 << 32) - 1)
 _options: dict[str, Any] = {"deadline": None, "phases": (Phase.generate,), "database": None}
 
@@ -79,7 +81,12 @@ def test_the_stories_reach_what_matters() -> None:
 def test_the_diagrams_show_every_way_there_is() -> None:
     if not taken:  # asked for alone
         test_no_story_breaks_a_promise()
-    assert taken <= drawn(DOCUMENT.read_text()), "write docs/states.md anew: python -m tests.model.states"
+    assert taken <= drawn(DOCUMENT.read_text()), ANEW
+
+
+def test_the_diagrams_of_permits_and_claims_show_what_happens_and_nothing_else() -> None:
+    shown = {way for way in drawn(DOCUMENT.read_text()) if way[0] in ("permit", "claim")}
+    assert permits.ways() == shown, ANEW
 
 
 @pytest.mark.faults
@@ -94,7 +101,7 @@ def test_no_story_of_many_breaks_a_promise(seed: int) -> None:
 def test_the_diagrams_show_nothing_that_never_happens() -> None:
     """After the test before it, of many stories."""
     told = (tell(*story).promises.transitions for story in STORIES.values())
-    assert drawn(DOCUMENT.read_text()) <= long_taken.union(*told)
+    assert drawn(DOCUMENT.read_text()) <= long_taken.union(permits.ways(), *told)
 
 
 STORIES: dict[str, tuple[Setting, list[Move]]] = {

@@ -34,6 +34,13 @@ LIMITS = Limits(connect=5_000, operation_seconds=5, grace=2_000, retry_delay=1_0
 CUT = Fault(226, "CONNECTION_LOST", "METERLOG", "no answer came")
 
 
+def narrow(**changes: Any) -> CellLimits:
+    """The bounds of the cell."""
+    return bounds(
+        connects=CONNECTS, sessions=SESSIONS, within=3_000, spread=2 * SKEW, lead=500, reconnect=1_000, **changes
+    )
+
+
 @dataclass
 class Work:
     """A job at a worker whose clock is off by `skew`."""
@@ -49,11 +56,7 @@ class Street:
 
     now: int = NOON
     devices: World = field(default_factory=lambda: World(LIMITS).holding(*(celled(name) for name in DEVICES)))
-    cells: Cells = field(
-        default_factory=lambda: Cells(
-            bounds(connects=CONNECTS, sessions=SESSIONS, within=3_000, spread=2 * SKEW, lead=500, reconnect=1_000)
-        )
-    )
+    cells: Cells = field(default_factory=lambda: Cells(narrow()))
     to_cell: list[Received] = field(default_factory=list)
     to_devices: list[Received] = field(default_factory=list)
     seen: list[Received] = field(default_factory=list)  # by the devices: may be seen again
