@@ -100,14 +100,16 @@ def _columns(profile: CosemObject, chosen: Data) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def stamps(profile: CosemObject, monthly: bool, now: float, want: Wanted, zone: ZoneInfo) -> list[int]:
-    """Instants of the rows, oldest first: what of the last `entries` captures lies in the range, or in the entries
-    asked for."""
+def stamps(
+    profile: CosemObject, monthly: bool, now: float, want: Wanted, zone: ZoneInfo, since: float = 0.0
+) -> list[int]:
+    """Instants of the rows, oldest first: what of the last `entries` captures after `since` lies in the range, or in
+    the entries asked for."""
     if want.entries is not None:
-        rows = _captures(profile, monthly, 0, now, now, zone)
+        rows = _captures(profile, monthly, since, now, now, zone)
         first, last = want.entries
         return rows[first - 1 : last or None]
-    return _captures(profile, monthly, want.first, want.last, now, zone)
+    return _captures(profile, monthly, max(want.first, since), want.last, now, zone)
 
 
 def _captures(profile: CosemObject, monthly: bool, first: float, last: float, now: float, zone: ZoneInfo) -> list[int]:
@@ -115,6 +117,8 @@ def _captures(profile: CosemObject, monthly: bool, first: float, last: float, no
     if monthly or profile.capture_period >= 86_400:
         return [at for at in _calendar(profile, monthly, now, zone) if first <= at <= last]
     period = profile.capture_period
+    if not period:  # nothing is captured by time (meter-model 10.1)
+        return []
     newest = int(now // period) * period  # zones of our meters are whole hours from UTC: multiples agree
     begin = max(-int(-first // period) * period, newest - (profile.entries - 1) * period)
     return list(range(begin, int(min(last, newest)) + 1, period))

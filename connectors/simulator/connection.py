@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fleet.connections.discard(self._transport)
         if self._meter is not None:
-            self._meter.open = False
+            self._meter.session_ended(0 if self._association is None else self._association.failed_logins)
         device_id, cell = self._cell
         if cell:
             self._fleet.ledger.note(device_id, "closed", cell)

@@ -27,7 +27,11 @@ from operations._profile import CHANNELS, MANAGEMENT_CLIENT, PUBLIC_CLIENT
 
 HOST: Final = "127.0.0.1"
 MAX_METERS: Final = 16_383  # logical devices that AddDevice takes: 14 bits (meter-model 2)
-MIX: Final = (("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"))
+MIX: Final = (
+    ("SMR", "5.0.0"), ("SMR", "5.1"), ("DSMR", "4.2.2"), ("SMR", "5.2"), ("SMR", "5.5"), ("SMR", "4.3"),
+    ("DSMR", "2.2"),
+)  # fmt: skip
+BY_PASSWORD: Final = ("DSMR", "2.2")  # opens with LLS (operations-managing 2.10 and its worked cases)
 
 MODEMS: Final = {
     "4.3": "CDMA",
@@ -51,7 +55,8 @@ class FleetSettings:
     of meters whose HLS flags are not set yet: they open by password (meter-model 2); `public` the share that the
     shipment hands over without any secret, so that the head-end sees no more of them than the public client may.
     `gas_meters`: on channels 1 to so many of each meter, each a device of the shipment; None: four of five meters have
-    one, and the shipment leaves them out. `cells`: radio cells the meters are in, by turns; 0: in none.
+    one, and the shipment leaves them out. `cells`: radio cells the meters are in, by turns; 0: in none. `past`: logs
+    tell what happened before; else they begin empty.
     """
 
     meters: int
@@ -63,6 +68,7 @@ class FleetSettings:
     public: float = 0.0
     gas_meters: int | None = None
     cells: int = 0
+    past: bool = True
     faults: Faults = field(default_factory=lambda: NO_FAULTS)
 
     def __post_init__(self) -> None:
@@ -101,13 +107,14 @@ def identity(settings: FleetSettings, number: int) -> Identity:
     code = f"ML{version.replace('.', ''):0<3}"[:5]
 
     luck = mix(settings.seed, 62, number)
+    by_password = settings.lls if (protocol, version) != BY_PASSWORD else 1.0 - settings.public
 
     def key(kind: str) -> bytes:
         return sha256(f"meterlog fleet {settings.seed} meter {number} {kind}".encode()).digest()[:16]
 
     return Identity(
         number=number,
-        security="lls" if luck < settings.lls else "none" if luck < settings.lls + settings.public else "hls5",
+        security="lls" if luck < by_password else "none" if luck < by_password + settings.public else "hls5",
         device_id=f"{code}{number:012d}",
         protocol=protocol,
         version=version,
@@ -207,6 +214,7 @@ class Fleet:
             gas_meters=self._gas_meters(seed),
             ledger=self.ledger,
             now=time.time,
+            past=self.settings.past,
         )
         if mix(seed, 43) < 0.1:
             meter.raise_alarm(1 << (1 if mix(seed, 44) < 0.5 else 2))  # replace battery, power up

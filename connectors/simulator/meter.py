@@ -1,46 +1,51 @@
 """One simulated meter: the objects of its profile as a DLMS server sees them.
 
 Everything that meters of a profile share is in one `Model`; a meter of its own is a number, its secrets, and what a
-client has written or what has happened to it. Registers and profile buffers are computed (`curves`, `columns`).
-Access rights, types and result codes are the profile's and those of meter-model 6; what a client may set stays set.
+client has written or what has been done to it. The rest is computed: what is measured (`held`, `columns`), what has
+happened (`chronicle`). Access rights, types and result codes are the profile's and those of meter-model 6; what a
+client may set stays set.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from connectors.dlms.cosem import Mechanism, axdr
 from connectors.dlms.cosem.axdr import Data
-from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED, CosemDateTime
+from connectors.dlms.cosem.cosem_time import CosemDateTime
 from connectors.dlms.cosem.errors import AccessResult, RemoteProtocolError
 from connectors.dlms.cosem.names import Attribute, Method, Selection
 from connectors.dlms.cosem.server_settings import MeterSecurity
-from connectors.simulator import buffers, columns, grid, logs
+from connectors.simulator import buffers, chronicle, held, logs, settable
 from connectors.simulator.buffers import ZONE
-from connectors.simulator.columns import ENERGY, REGISTER_MASK
-from connectors.simulator.curves import DAY, HOUR, STANDARD_TIME, Household, is_night_rate, mix
+from connectors.simulator.chronicle import FRAUD, STANDARD, Chronicle
+from connectors.simulator.columns import Columns
+from connectors.simulator.curves import Household, mix
 from connectors.simulator.ledger import Ledger
-from connectors.simulator.logs import Event
 from connectors.simulator.model import Model, fits, initial
-from connectors.simulator.nameplate import association, gas_meter, nameplate
-from operations._data import Tag
-from operations._profile import Access, Column, CosemAttribute, CosemObject
+from connectors.simulator.nameplate import association
+from connectors.simulator.premises import Premises
+from operations._profile import MANAGEMENT_CLIENT, Access, Column, CosemAttribute, CosemObject
 
 CLOCK_STEP_SECONDS: Final = 5  # a set that moves the clock further is logged (meter-model 17)
 CLOCK_OLD, CLOCK_NEW = 4, 5  # event codes of meter-model 12
 CLEARED: Final = {"ALARM_REGISTER_1": 11, "ALARM_REGISTER_2": 24, "ERROR_REGISTER": 10}
-STANDARD_LOG: Final = "STANDARD_EVENT_LOG"
+CONFIGURATION_CHANGED: Final = 47
+PASSIVE_TARIFF_UPDATED: Final = 19
+PASSIVE_CALENDAR: Final = range(6, 10)  # attributes
 
 
 class Meter:
     """One meter; implements the engine's `ObjectAccess`.
 
-    Channels 1 to `gas_meters` have a gas meter.
+    Channels 1 to `gas_meters` have a gas meter. `past`: its logs tell what happened before it was made; else they begin
+    empty.
     """
 
     __slots__ = (
-        "_events", "_written", "acts", "connections", "device_id", "drift", "gas_meters", "household", "ledger",
-        "model", "number", "now", "open", "security",
+        "_chronicle", "_emptied", "_reason", "_written", "acts", "connections", "device_id", "drift", "ledger", "model",
+        "now", "number", "open", "premises", "security",
     )  # fmt: skip
 
     def __init__(
@@ -54,38 +59,48 @@ class Meter:
         gas_meters: int,
         ledger: Ledger,
         now: Callable[[], float],
+        past: bool = False,
     ) -> None:
         self.number = number
         self.device_id = device_id
         self.model = shared
-        self.household = household
+        self.premises = Premises(household, shared.phases, gas_meters)
         self.security = security
-        self.gas_meters = gas_meters
         self.ledger = ledger
         self.now = now
         self.drift = 60.0 * (mix(household.seed, 31) - 0.5)  # seconds this meter's clock is ahead
         self.open = False  # a meter serves one client at a time
         self.connections = 0
         self.acts = 0  # sets and actions carried out, ever
+        self._reason = 0  # of the session log, for the session that is open
         self._written: dict[tuple[bytes, int], Data] | None = None
-        self._events: dict[str, list[Event]] | None = None
+        self._emptied: dict[bytes, float] | None = None  # buffers a client has emptied, and when
+        self._chronicle = Chronicle(shared.profile, self.premises, self.clock if past else None)
 
     @property
     def clock(self) -> float:
         """The meter's own idea of now, seconds since 1970 UTC."""
         return self.now() + self.drift
 
+    @property
+    def household(self) -> Household:
+        return self.premises.household
+
     # What the engine asks
 
     def get(self, client: int, attribute: Attribute, selection: Selection | None) -> Data | bytes | int:
         result = self._get(client, attribute, selection)
         refused = result if isinstance(result, int) else 0
+        if not refused and client == MANAGEMENT_CLIENT:
+            self._reason = max(self._reason, self.model.reasons.get(attribute.instance_id, 0))
         self.ledger.note(self.device_id, "get", _name(attribute), result=refused)
         return result
 
     def set(self, client: int, attribute: Attribute, selection: Selection | None, value: Data) -> int:
         result = int(self._set(client, attribute, selection, value))
-        self.acts += result == AccessResult.SUCCESS
+        if result == AccessResult.SUCCESS:
+            self.acts += 1
+            self._reason = max(self._reason, chronicle.MAINTENANCE)
         self.ledger.note(self.device_id, "set", _name(attribute), _text(value), result)
         return result
 
@@ -103,25 +118,32 @@ class Meter:
         )
         return result
 
+    # What happens to it
+
     def raise_alarm(self, bits: int, register: int = 1) -> None:
-        """Set bits of an alarm register, as events do."""
+        """Set bits of an alarm register, and log the events that do so where register 1 is concerned."""
         found = self.model.profile.objects[f"ALARM_REGISTER_{register}"]
-        held = self._held(found.obis, 2)
-        self._write(found.obis, 2, axdr.double_long_unsigned((held.value if held else 0) | bits))
+        held_ = self._held(found.obis, 2)
+        self._write(found.obis, 2, axdr.double_long_unsigned((held_.value if held_ else 0) | bits))
+        for bit, (log, code) in chronicle.ALARMS.items() if register == 1 else ():
+            if bits >> bit & 1:
+                self.log(log, code)
 
     def log(self, log: str, *values: int, at: float | None = None) -> None:
         """Add a row to an event log of the profile, if it has it; the oldest falls out when it is full.
 
         `values` are the columns after the clock: the code, and in some logs a counter, or magnitude and duration.
         """
-        found = self.model.profile.objects.get(log)
-        if found is None:
-            return
-        if self._events is None:
-            self._events = {}
-        rows = self._events.setdefault(log, [])
-        rows.append(Event(self.clock if at is None else at, values))
-        del rows[: -found.entries]
+        self._chronicle.add(log, values, self.clock if at is None else at)
+
+    def session_ended(self, failed_logins: int) -> None:
+        """A connection is over: why it was made goes to the session log, a wrong key or password to the fraud log."""
+        if self._reason:
+            self._chronicle.session_ended(self._reason, self.clock)
+        for _ in range(failed_logins):
+            self.log(FRAUD, chronicle.FAILED_LOGIN)
+        self._reason = 0
+        self.open = False
 
     # Reading
 
@@ -136,13 +158,8 @@ class Meter:
             return int(AccessResult.SCOPE_OF_ACCESS_VIOLATED)
         if (found.class_id, known.index) == (15, 2):
             return self.model.object_lists[client]
-        if known.index == 1:
-            return axdr.octet_string(found.obis)
-        held = self._held(found.obis, known.index)
-        if held is not None:
-            return held
         try:
-            return self._computed(client, found, known, selection)
+            return self._value(client, found, known, selection)
         except (buffers.OutOfScope, RemoteProtocolError):
             return int(AccessResult.SCOPE_OF_ACCESS_VIOLATED)
 
@@ -150,28 +167,21 @@ class Meter:
         by_range = self.model.profile.traits.range_selection
         return selection.selector in known.selectors and (by_range or selection.selector != buffers.BY_RANGE)
 
-    def _computed(
+    def _value(
         self, client: int, found: CosemObject, known: CosemAttribute, selection: Selection | None
     ) -> Data | bytes:
+        written = self._held(found.obis, known.index)
+        if written is not None:
+            return written
         match found.class_id, known.index:
             case 7, 2:
-                return self._buffer(found, selection)
+                return self._buffer(client, self._as_set(found), selection)
             case 7, 3:
                 return buffers.capture_objects(found)
-            case 7, 4:
-                return axdr.double_long_unsigned(found.capture_period)
-            case 7, 6:
-                return axdr.structure(
-                    axdr.long_unsigned(8), axdr.octet_string(self._clock_name), axdr.integer(2), axdr.long_unsigned(0)
-                )
             case 7, 7:
-                return axdr.double_long_unsigned(self._entries_in_use(found))
-            case 7, 8:
-                return axdr.double_long_unsigned(found.entries)
-            case ((3 | 4), 3) if found.scaler_unit is not None:
-                return axdr.structure(axdr.integer(found.scaler_unit.scaler), axdr.enum(found.scaler_unit.unit))
+                return axdr.double_long_unsigned(self._entries_in_use(self._as_set(found)))
             case 8, 2:
-                return self._time(self.clock)
+                return axdr.octet_string(buffers.encode_time(self.clock, ZONE)[2:])
             case 8, 4:
                 return axdr.unsigned(0x80 if datetime.fromtimestamp(self.clock, ZONE).dst() else 0)
         made = self._own(client, found, known.index)
@@ -182,71 +192,81 @@ class Meter:
     def _own(self, client: int, found: CosemObject, index: int) -> Data | None:
         """Values that are measured, counted or this meter's own; None when the profile says all there is to say."""
         match found.class_id, index:
-            case 1, 2 if "STATUS" in found.tag and found.attributes[2].type == Tag.UNSIGNED:
-                return axdr.unsigned(columns.status(self.clock))
-            case 3, 2 if found.tag in ENERGY:
-                values = self.household.energy(self.clock)
-                return axdr.double_long_unsigned(sum(values[part] for part in ENERGY[found.tag]) & REGISTER_MASK)
-            case 4, (2 | 5) if found.channel is not None:
-                return self._gas(found, found.channel, index)
             case 15, _:
                 pdu = self.model.profile.traits.max_pdu
                 return association(index, client, self.number, self.mechanism, pdu)
             case 64, 5:
                 return axdr.octet_string(self.security.system_title)
-        match found.tag:
-            case "INVOCATION_COUNTER" if index == 2:
+        if index == 2:
+            if found.tag == "INVOCATION_COUNTER":
                 return axdr.double_long_unsigned(max(self.security.accepted, 0))
-            case "ACTIVE_TARIFF" if index == 2:
-                day, rest = divmod(self.clock + STANDARD_TIME, DAY)
-                night = is_night_rate((int(day) + 3) % 7, int(rest) // HOUR)  # 1970-01-01 was a Thursday
-                return axdr.octet_string(b"\x00\x01" if night else b"\x00\x02")
-        if found.channel is not None and found.channel <= self.gas_meters:
-            return gas_meter(found, index, self.number)
-        return nameplate(found, index, device_id=self.device_id, number=self.number, profile=self.model.profile)
+            if found.tag == "COMMUNICATION_SESSION_COUNTER":
+                return axdr.long_unsigned(self._chronicle.sessions & 0xFFFF)
+            if found.tag in self.model.logged:  # what the last row of a log has captured
+                log, column = self.model.logged[found.tag]
+                rows = self._chronicle.rows(log, self.clock)
+                return logs.value(self.model.profile, log, column, rows[-1] if rows else None)
+        return held.value(
+            found, index, now=self.clock, scaler=self._scaler(found), premises=self.premises,
+            device_id=self.device_id, number=self.number, profile=self.model.profile,
+        )  # fmt: skip
 
     @property
     def mechanism(self) -> Mechanism:
         """How the management client opens: by password as long as the meter uses no keys (meter-model 2)."""
         return Mechanism.HLS5 if self.security.keys is not None else Mechanism.LLS
 
-    def _gas(self, found: CosemObject, channel: int, index: int) -> Data | None:
-        present = channel <= self.gas_meters
-        taken = self.clock // HOUR * HOUR
-        if index == 5:
-            return self._time(taken) if present else axdr.octet_string(NOT_SPECIFIED)
-        if not found.tag.startswith(("MBUS_VALUE_", "MBUS_HOURLY_VALUE_")):
-            return None
-        return axdr.double_long_unsigned(self.household.gas(channel).at(taken) & REGISTER_MASK if present else 0)
+    def _scaler(self, found: CosemObject) -> int:
+        known = found.attributes.get(3) if found.class_id in (3, 4) else None
+        if known is None:
+            return 0
+        told = self._held(found.obis, 3) or known.value
+        return int(told.value[0].value) if told is not None else 0
 
     # Profile buffers
 
-    def _buffer(self, found: CosemObject, selection: Selection | None) -> bytes:
+    def _as_set(self, found: CosemObject) -> CosemObject:
+        """The profile with the columns, period and size a client has given it."""
+        written = {index: self._held(found.obis, index) for index in settable.EMPTYING}
+        columns, period, entries = (written[index] for index in sorted(written))
+        if columns is not None:
+            found = replace(found, columns=settable.columns(self.model, columns) or found.columns)
+        if period is not None:
+            found = replace(found, capture_period=period.value)
+        return found if entries is None else replace(found, entries=entries.value)
+
+    def _buffer(self, client: int, found: CosemObject, selection: Selection | None) -> bytes:
         traits = self.model.profile.traits
-        want = buffers.wanted(found, selection, ZONE, self._clock_name, by_column=traits.column_selection)
+        want = buffers.wanted(found, selection, ZONE, self.model.clock, by_column=traits.column_selection)
         if logs.is_log(found):
-            rows = logs.chosen(self._logged(found), want)
+            rows = logs.chosen(self._chronicle.rows(found, self.clock), want)
             return logs.encode(self.model.profile, found, rows, want.columns)
         at = self._stamps(found, want)
-        encoded = [self._column(found.columns[index], at, found.capture_period) for index in want.columns]
+        measured = Columns(self.premises, at)
+        encoded = [self._column(client, measured, found.columns[index], len(at)) for index in want.columns]
         clock = next((place for place, index in enumerate(want.columns) if found.columns[index].class_id == 8), None)
         period = found.capture_period
         return buffers.encode_rows(encoded, compress=traits.null_data_compression, period=period, at=at, clock=clock)
 
-    def _column(self, column: Column, at: list[int], period: int) -> list[bytes]:
-        source = self.model.profile.objects[column.tag]
-        made = grid.encode(column, source, at, self.household, period, poly=self.model.polyphase)
-        return columns.encode(column, at, self.household, self.gas_meters) if made is None else made
-
-    def _logged(self, found: CosemObject) -> list[Event]:
-        return (self._events or {}).get(found.tag, [])
+    def _column(self, client: int, measured: Columns, column: Column, rows: int) -> list[bytes]:
+        """What was measured; of anything else a client may capture, what the meter holds now."""
+        source = self.model.objects[column.obis]
+        found = measured.encode(column, self._scaler(source))
+        if found is not None:
+            return found
+        value = self._value(client, source, source.attributes[column.attribute], None)
+        if isinstance(value, Data) and column.data_index and value.tag in (axdr.Tag.STRUCTURE, axdr.Tag.ARRAY):
+            value = value.value[column.data_index - 1] if column.data_index <= len(value.value) else axdr.NULL
+        return [value if isinstance(value, bytes) else axdr.encode(value)] * rows
 
     def _stamps(self, found: CosemObject, want: buffers.Wanted) -> list[int]:
-        return buffers.stamps(found, "MONTHLY" in found.tag, self.clock, want, ZONE)
+        since = (self._emptied or {}).get(found.obis, 0.0)
+        rows = buffers.stamps(found, "MONTHLY" in found.tag, self.clock, want, ZONE, since)
+        return rows
 
     def _entries_in_use(self, found: CosemObject) -> int:
         if logs.is_log(found):
-            return len(self._logged(found))
+            return len(self._chronicle.rows(found, self.clock))
         return len(self._stamps(found, buffers.everything(found)))
 
     # Writing
@@ -264,10 +284,22 @@ class Meter:
             return AccessResult.TYPE_UNMATCHED
         if (found.class_id, known.index) == (8, 2):
             return self._set_clock(value.value)
-        if found.tag in CLEARED and value.value == 0:
-            self.log(STANDARD_LOG, CLEARED[found.tag])
+        if not settable.is_in_range(self.model, found, known.index, value):
+            return AccessResult.OTHER_REASON
         self._write(found.obis, known.index, value)
+        self._tell_of(found, known.index, value)
         return AccessResult.SUCCESS
+
+    def _tell_of(self, found: CosemObject, index: int, value: Data) -> None:
+        """What follows from a write: rows of a log, an alarm, an emptied buffer."""
+        if found.tag in CLEARED and value.value == 0:
+            self.log(STANDARD, CLEARED[found.tag])
+        elif found.tag == "CONFIGURATION_OBJECT":
+            self.log(FRAUD, CONFIGURATION_CHANGED)
+        elif found.tag == "ACTIVITY_CALENDAR" and index in PASSIVE_CALENDAR:
+            self.log(STANDARD, PASSIVE_TARIFF_UPDATED)
+        elif found.class_id == settable.PROFILE_GENERIC:
+            self._emptied = {**(self._emptied or {}), found.obis: self.clock}
 
     def _set_clock(self, octets: bytes) -> AccessResult:
         try:
@@ -279,8 +311,8 @@ class Meter:
         before = self.clock
         self.drift = moment - self.now()
         if abs(self.clock - before) > CLOCK_STEP_SECONDS:
-            self.log(STANDARD_LOG, CLOCK_OLD, at=before)
-            self.log(STANDARD_LOG, CLOCK_NEW)
+            self.log(STANDARD, CLOCK_OLD, at=before)
+            self.log(STANDARD, CLOCK_NEW)
         return AccessResult.SUCCESS
 
     def _held(self, obis: bytes, index: int) -> Data | None:
@@ -290,15 +322,6 @@ class Meter:
         if self._written is None:  # most meters of a fleet are never written to
             self._written = {}
         self._written[obis, index] = value
-
-    # Descriptions
-
-    @property
-    def _clock_name(self) -> bytes:
-        return self.model.profile.objects["CLOCK"].obis
-
-    def _time(self, second: float) -> Data:
-        return axdr.octet_string(buffers.encode_time(second, ZONE)[2:])
 
 
 def _name(member: Attribute | Method) -> str:

@@ -9,8 +9,11 @@ from connectors.dlms.cosem import axdr
 from connectors.dlms.cosem.axdr import NULL, Data
 from connectors.dlms.cosem.cosem_time import NOT_SPECIFIED
 from connectors.dlms.cosem.errors import AccessResult
+from connectors.simulator import logs
+from connectors.simulator.chronicle import INTERVALS, INTERVALS_GAS, READINGS, READINGS_GAS
+from connectors.simulator.columns import ENERGY, GAS_VALUES
 from operations._data import Tag
-from operations._profile import MANAGEMENT_CLIENT, PUBLIC_CLIENT, CosemAttribute, CosemObject, Profile, profile
+from operations._profile import MANAGEMENT_CLIENT, PHASES, PUBLIC_CLIENT, CosemAttribute, CosemObject, Profile, profile
 
 CLIENTS: Final = (PUBLIC_CLIENT, MANAGEMENT_CLIENT)
 _EMPTY: Final[Mapping[int, Data]] = {
@@ -45,9 +48,12 @@ class Model:
     """What all meters of a profile share: objects by logical name, and how computed attributes are computed."""
 
     profile: Profile
+    phases: int
     objects: Mapping[bytes, CosemObject]
     object_lists: Mapping[int, bytes]  # attribute 2 of the association, by client
-    polyphase: bool = False
+    clock: bytes  # logical name
+    logged: Mapping[str, tuple[CosemObject, int]]  # by the tag of what a log captures: the log, and the column
+    reasons: Mapping[bytes, int]  # why a session is held that reads the object of a name (meter-model 12)
 
     def find(self, client: int, class_id: int, obis: bytes) -> CosemObject | AccessResult:
         """The object, or what a client is told that asks for one it does not see (meter-model 6)."""
@@ -61,13 +67,28 @@ class Model:
 def model(protocol: str, version: str, *, polyphase: bool) -> Model:
     """The shared part of all meters of a profile; a single-phase one lacks the objects of the other phases."""
     shared = profile(protocol, version)
-    objects = {
-        each.obis: _there(shared, each, polyphase)
-        for each in shared.objects.values()
-        if polyphase or not each.polyphase
-    }
-    lists = {client: _object_list(shared, objects.values(), client) for client in CLIENTS}
-    return Model(shared, objects, lists, polyphase)
+    there = [_there(shared, each, polyphase) for each in shared.objects.values() if polyphase or not each.polyphase]
+    captured = [
+        (log, place, column.tag) for log in there if logs.is_log(log) for place, column in enumerate(log.columns)
+    ]
+    return Model(
+        profile=shared,
+        phases=len(PHASES) if polyphase else 1,
+        objects={each.obis: each for each in there},
+        object_lists={client: _object_list(shared, there, client) for client in CLIENTS},
+        clock=shared.objects["CLOCK"].obis,
+        logged={tag: (log, place) for log, place, tag in captured if place},
+        reasons={each.obis: reason for each in there if (reason := _reason(each))},
+    )
+
+
+def _reason(found: CosemObject) -> int:
+    """Why a session is held that reads this object; 0: the session log has no word for it."""
+    if found.class_id == 7 and not logs.is_log(found):
+        return INTERVALS_GAS if found.channel else INTERVALS
+    if found.class_id == 4 and found.tag.startswith(GAS_VALUES):
+        return READINGS_GAS
+    return READINGS if found.tag in ENERGY else 0
 
 
 def _there(profile: Profile, found: CosemObject, polyphase: bool) -> CosemObject:
@@ -85,7 +106,8 @@ def initial(class_id: int, known: CosemAttribute) -> Data:
     if known.type == Tag.ARRAY and known.length is not None:
         return axdr.array(*(axdr.long_unsigned(0) for _ in range(known.length)))  # a fingerprint (meter-model 9.4)
     if known.type == Tag.OCTET_STRING and known.length is not None:
-        return axdr.octet_string(b"\x00" * known.length)
+        never = NOT_SPECIFIED if known.length == len(NOT_SPECIFIED) else b"\x00" * known.length  # a date-time, or none
+        return axdr.octet_string(never)
     if known.type == Tag.BIT_STRING and known.length is not None:
         return axdr.bit_string("0" * known.length)
     return _EMPTY.get(known.type, Data(int(known.type), 0))

@@ -1,5 +1,6 @@
 """What a meter is and never changes: its names, its firmware, its gas meters, and how its associations are opened."""
 
+from hashlib import sha256
 from typing import Final
 
 from connectors.dlms.cosem import Mechanism, axdr
@@ -9,6 +10,13 @@ from operations._profile import PUBLIC_CLIENT, CosemObject, Profile
 
 MAKER: Final = 13703  # "MLG", five bits a letter (meter-model 15.2)
 CONTEXT, MECHANISM = 1, 2
+GAS_METER_VERSIONS: Final = {  # meter-model 15.1
+    "MBUS_DEVICE_MODEL_": b"G4 RF1",
+    "MBUS_HARDWARE_VERSION_": b"H 2.1",
+    "MBUS_METROLOGY_FIRMWARE_VERSION_": b"M 1.4",
+    "MBUS_OTHER_FIRMWARE_VERSION_": b"O 3.0",
+    "MBUS_VERSION_INFO_": bytes((1, 4, 3, 0)),
+}
 ASSOCIATED: Final = 2
 
 
@@ -26,8 +34,12 @@ def nameplate(found: CosemObject, index: int, *, device_id: str, number: int, pr
             return axdr.octet_string(f"{number:010d}".encode())
         case "DEVICE_ID_2":
             return axdr.octet_string(device_id.encode())
+        case "P1_PORT_VERSION":
+            return axdr.octet_string(profile.version.replace(".", "")[:2].encode())
     if found.tag.endswith("FIRMWARE_IDENTIFIER"):
         return axdr.octet_string(f"MLG {profile.version}".encode())
+    if found.tag.endswith("FIRMWARE_SIGNATURE"):
+        return axdr.octet_string(sha256(f"{found.tag} {profile.version}".encode()).digest()[:16])
     return None
 
 
@@ -41,11 +53,16 @@ def gas_meter(found: CosemObject, index: int, number: int) -> Data | None:
     channel = found.channel or 0
     if found.tag.startswith("MBUS_DEVICE_ID") and index == 2:
         return axdr.octet_string(gas_meter_name(channel, number))
+    if found.class_id == 4 and index == 2:
+        version = next((text for tag, text in GAS_METER_VERSIONS.items() if found.tag.startswith(tag)), None)
+        return None if version is None else axdr.octet_string(version)
     if found.class_id != 72:
         return None
+    digits = number % 100_000_000
     told = {
         5: axdr.unsigned(channel),
-        6: axdr.double_long_unsigned(int(f"{number % 100_000_000:08d}", 10 if found.version else 16)),  # 16: as BCD
+        # eight digits: as BCD in version 0 of the class, a plain number in version 1 (operations-reading 5)
+        6: axdr.double_long_unsigned(int(f"{digits:08d}", 16) if found.version == 0 else digits),
         7: axdr.long_unsigned(MAKER),
         8: axdr.unsigned(0x50),
         9: axdr.unsigned(3),  # gas

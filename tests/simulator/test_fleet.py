@@ -252,16 +252,20 @@ class Gurux:
 
     def __init__(self, fleet: Fleet, number: int) -> None:
         who = identity(fleet.settings, number)
-        self.client: Any = GXDLMSSecureClient(True, 1, number, Authentication.HIGH_GMAC, None, InterfaceType.WRAPPER)
+        lls = who.security == "lls"
+        how, secret = (Authentication.LOW, who.password) if lls else (Authentication.HIGH_GMAC, None)
+        self.client: Any = GXDLMSSecureClient(True, 1, number, how, secret, InterfaceType.WRAPPER)
         self.client.maxReceivePDUSize = 512
+        self.socket = socket.create_connection((HOST, fleet.port), timeout=30)
+        self.blocks = 0
+        if lls:
+            return
         ciphering = self.client.ciphering
         ciphering.systemTitle = TITLE
         ciphering.blockCipherKey = who.encryption
         ciphering.authenticationKey = who.authentication
         ciphering.security = Security.AUTHENTICATION_ENCRYPTION
         ciphering.invocationCounter = 1
-        self.socket = socket.create_connection((HOST, fleet.port), timeout=5)
-        self.blocks = 0
 
     def exchange(self, frames: Any) -> Any:
         """Send frames, and ask on while the reply says there is more; gives the reply, its error too."""
@@ -294,11 +298,13 @@ class Gurux:
 
     def open(self) -> None:
         self.client.parseAareResponse(self.exchange(self.client.aarqRequest()).data)
+        if self.client.authentication == Authentication.LOW:
+            return
         answer = self.exchange(self.client.getApplicationAssociationRequest())
         self.client.parseApplicationAssociationResponse(answer.data)
 
 
-@pytest.mark.parametrize("version", [("SMR", "5.0.0"), ("DSMR", "4.2.2")], ids="-".join)
+@pytest.mark.parametrize("version", [("SMR", "5.0.0"), ("DSMR", "4.2.2"), ("DSMR", "2.2")], ids="-".join)
 def test_an_independent_client_does_its_work(run: Run, version: tuple[str, str]) -> None:
     fleet = run(profiles=[version])
     gurux = Gurux(fleet, 4)

@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 SMALLEST_CIPHERED_PDU = 64
+AUTHENTICATION_FAILURE = 13  # acse-service-user (meter-model 4.4)
 
 
 class State(Enum):
@@ -78,6 +79,7 @@ class ServerAssociation:
         "client",
         "client_title",
         "closed",
+        "failed_logins",
         "observe",
         "sap",
         "security",
@@ -104,6 +106,7 @@ class ServerAssociation:
         self.client_title = b""
         self.ciphered = False
         self.closed = False
+        self.failed_logins = 0  # with a wrong password, key or title
         self._general = False
         self._challenge = b""  # ours, StoC
         self._answer_due = b""  # theirs, CtoS
@@ -201,6 +204,7 @@ class ServerAssociation:
             return _rejected(rule.context, 2)
         diagnostic = self._check_mechanism(rule, aarq)
         if diagnostic:
+            self.failed_logins += diagnostic == AUTHENTICATION_FAILURE
             return _rejected(rule.context, diagnostic)
         ciphered = rule.context == LN_CIPHERED
         try:
@@ -210,7 +214,8 @@ class ServerAssociation:
         except StaleCounter as stale:
             return self._refuse_stale(stale, _rejected(rule.context, 1))
         except SecurityViolation:
-            return self._refuse(self.settings.bad_key, _rejected(rule.context, 13))
+            self.failed_logins += 1
+            return self._refuse(self.settings.bad_key, _rejected(rule.context, AUTHENTICATION_FAILURE))
         return self._accept(client, rule, aarq, information, ciphered)
 
     def _check_mechanism(self, rule: ClientRule, aarq: Aarq) -> int:
@@ -223,8 +228,8 @@ class ServerAssociation:
             return 11
         given = aarq.authentication or b""
         if rule.mechanism == Mechanism.LLS:
-            return 0 if hmac.compare_digest(given, self.security.password) else 13
-        return 0 if len(given) in CHALLENGE_LENGTHS and self.security.keys is not None else 13
+            return 0 if hmac.compare_digest(given, self.security.password) else AUTHENTICATION_FAILURE
+        return 0 if len(given) in CHALLENGE_LENGTHS and self.security.keys is not None else AUTHENTICATION_FAILURE
 
     def _open_initiate(self, client: int, aarq: Aarq, ciphered: bool) -> bytes:
         information = aarq.user_information or b""
@@ -288,6 +293,7 @@ class ServerAssociation:
             keys.check_answer(self.client_title, self._challenge, given.value)
         except RemoteProtocolError:
             self.state = State.NONE
+            self.failed_logins += 1
             return ActionResponseNormal(request.invoke, AccessResult.OTHER_REASON.value)
         self.state = State.ASSOCIATED
         own = keys.answer_challenge(self.security.system_title, self.security.next_counter(), self._answer_due)

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "verify-state": "verify:verify_state",
     "rebuild": "rebuild:rebuild",
     "operations": "operations:operations",
+    "profiles": "profiles:profiles",
     "simulator": "simulator:simulator",
     "run": "run:run",
 }

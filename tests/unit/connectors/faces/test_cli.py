@@ -79,7 +79,7 @@ def test_every_command_speaks_json_or_never_ends(path: tuple[str, ...]) -> None:
 
 def test_all_that_was_promised_is_there() -> None:
     promised = "up down status demo topics migrate devices send watch responses decode export dlq keys verify-state"
-    more = "rebuild simulator doctor run operations logs plan"
+    more = "rebuild simulator profiles doctor run operations logs plan"
     assert {*promised.split(), *more.split()} == set(COMMANDS)
 
 
@@ -225,3 +225,31 @@ def test_a_plot_has_its_axis_and_its_top() -> None:
     assert [line.endswith("█") for line in lines[:2]] == [True, True]
     assert columns([], height=2, labels=(), unit="kW")
     assert columns([0.0, 0.0], height=1, labels=("a",), unit="kW")
+
+
+def test_profiles_are_listed_and_shown() -> None:
+    listed = json.loads(run("profiles", "list", "--json").output)
+    assert [each["profile"] for each in listed] == [
+        "DSMR-2.2", "DSMR-4.2.2", "SMR-4.3", "SMR-5.0.0", "SMR-5.1", "SMR-5.2", "SMR-5.5",
+    ]  # fmt: skip
+    assert len(json.loads(run("profiles", "show", "SMR-5.1", "--json").output)) == listed[4]["objects"]
+    table = run("profiles", "show", "dsmr 4.2.2").output
+    assert table.startswith("DSMR-4.2.2") and "0-4:24.2.1.255" in table and "1-0:52.24.0.255" in table
+
+
+def test_one_object_of_a_profile() -> None:
+    shown = json.loads(run("profiles", "show", "SMR-4.3", "--object", "definable_load_profile", "--json").output)
+    assert (shown["class"], shown["logical_name"], shown["columns"][-1]) == (
+        7,
+        "0-1:94.31.6.255",
+        "CDMA_DIAGNOSTIC.6#3",
+    )
+    assert [each["management"] for each in shown["attributes"]] == ["r", "r", "rw", "rw", "r", "r", "r", "rw"]
+    told = run("profiles", "show", "SMR-5.5", "--object", "INSTANTANEOUS_VOLTAGE_L2").output
+    assert "Only poly-phase meters have it." in told and "{-1, 35}" in told
+    for arguments, hint in (
+        (("SMR-5",), "Profiles: DSMR-2.2"),
+        (("SMR-5.5", "--object", "thd"), "THD_VALUE_THRESHOLD"),
+    ):
+        refused = run("profiles", "show", *arguments)
+        assert refused.exit_code == 1 and hint in refused.output

@@ -28,6 +28,7 @@ class Stand:
         gas_meters: int = 1,
         ledger: Path | None = None,
         keys: bool = True,
+        past: bool = False,
     ) -> None:
         self.now = now.timestamp()
         self.meter = Meter(
@@ -39,6 +40,7 @@ class Stand:
             gas_meters=gas_meters,
             ledger=Ledger(ledger),
             now=lambda: self.now,
+            past=past,
         )
         self.meter.drift = 0.0
 

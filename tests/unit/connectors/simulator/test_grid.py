@@ -8,7 +8,6 @@ import pytest
 
 from connectors.dlms.cosem import axdr, by_range
 from connectors.dlms.cosem.cosem_time import CosemDateTime
-from connectors.simulator import grid
 from operations._profile import profiles
 
 from .stand import NOW, Stand
@@ -71,13 +70,3 @@ def test_voltages_lie_about_230_and_rows_of_one_moment_are_alike() -> None:
     assert len(set(volts)) > 50
     first = CosemDateTime.from_bytes(bytes(part[0][0])).instant()
     assert isinstance(first, datetime) and first >= start
-
-
-def test_counters_never_fall() -> None:
-    stand = Stand("SMR", "5.2")
-    at = [int(stand.now) - 86_400 * n for n in range(400)][::-1]
-    for name in ("NUMBER_OF_POWER_FAILURES", "NUMBER_OF_VOLTAGE_SAGS_L2", "FCS_NOK"):
-        found = grid.counted(name, at, stand.meter.household)
-        assert found is not None and found == sorted(found) and found[-1] > found[0]
-    assert grid.counted("AVERAGE_VOLTAGE_L1", at, stand.meter.household) is None
-    assert grid.measured("ACTIVE_FIRMWARE", at, stand.meter.household, 900, poly=True) is None

@@ -159,7 +159,10 @@ def test_gas_meters_stand_on_their_channels() -> None:
     assert absent.value == bytes.fromhex("FFFFFFFFFFFFFFFFFF8000FF")
     there = stand.get("MBUS_VALUE_1", 5)
     assert isinstance(there, Data)
-    assert there.value == bytes.fromhex("07E60B17030B000000FFC400")  # the full hour
+    assert there.value == bytes.fromhex("07E60B17030B050000FFC400")  # the last five minutes (operations-reading 2.3)
+    hourly = stand.get("MBUS_HOURLY_VALUE_1", 5)
+    assert isinstance(hourly, Data)
+    assert hourly.value == bytes.fromhex("07E60B17030B000000FFC400")  # the full hour
     assert axdr.plain(stand.get("MBUS_VALUE_1", 3)) == (-3, 13)  # type: ignore[arg-type]
     assert stand.get("MBUS_CLIENT_2", 5) == axdr.unsigned(2)
     assert stand.get("MBUS_CLIENT_2", 6) == axdr.double_long_unsigned(0x00000007)
@@ -198,7 +201,7 @@ def test_a_cleared_register_is_logged() -> None:
     assert stand.get("ALARM_REGISTER_1") == axdr.double_long_unsigned(6)
     for tag in ("ALARM_REGISTER_1", "ALARM_REGISTER_2", "ERROR_REGISTER"):
         assert stand.set(tag, axdr.double_long_unsigned(0)) == 0
-    assert [code for _, code in stand.rows("STANDARD_EVENT_LOG")] == [11, 24, 10]
+    assert [code for _, code in stand.rows("STANDARD_EVENT_LOG")] == [7, 2, 11, 24, 10]  # battery, power up, cleared
 
 
 def test_logs_have_the_types_of_their_columns() -> None:
