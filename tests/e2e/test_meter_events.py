@@ -157,7 +157,7 @@ def test_channels_and_outages(system: System, meters: dict[str, Meter]) -> None:
                 each["device_type_identification"],
             )
             for each in result(response)["channels"]
-        ] == [coupled if channel <= meter.gas_meters else ("00000000", None, 0, 0) for channel in (1, 2, 3, 4)]
+        ] == [coupled if channel <= meter.premises.gas_meters else ("00000000", None, 0, 0) for channel in (1, 2, 3, 4)]
     told = asked(system, meters, "GetOutages", {})
     system.world.await_stored()
     for version, response in told.items():
