@@ -116,7 +116,10 @@ class Connection(asyncio.Protocol):
     def _observe(self, client: int, counter: int | None, apdu: bytes) -> None:
         self._client, self._asked = client, apdu
         meter = self._meter
-        if counter is not None and meter is not None:
+        if meter is None:
+            return
+        meter.ciphered = counter is not None
+        if counter is not None:
             self._fleet.ledger.note(meter.device_id, "counter", value=str(counter))
 
     def _acts(self) -> int:

@@ -52,8 +52,9 @@ class FleetSettings:
 
     `profiles` are handed out in turn; `delay` is the time in seconds a meter takes for each answer, `slowness` what a
     faulty one takes for a late answer, and twenty times what it lets pass between two bytes. `lls` is the share
-    of meters whose HLS flags are not set yet: they open by password (meter-model 2); `public` the share that the
-    shipment hands over without any secret, so that the head-end sees no more of them than the public client may.
+    of meters whose HLS flags are not set yet: they open by password, ciphered or not (meter-model 2), and those of
+    DSMR 2.2 always do; `public` the share that the shipment hands over without any secret, so that the head-end sees no
+    more of them than the public client may.
     `gas_meters`: on channels 1 to so many of each meter, each a device of the shipment; None: four of five meters have
     one, and the shipment leaves them out. `cells`: radio cells the meters are in, by turns; 0: in none. `past`: logs
     tell what happened before; else they begin empty.
@@ -208,9 +209,10 @@ class Fleet:
             household(seed),
             MeterSecurity(
                 who.system_title,
-                None if who.security == "lls" else Keys(who.encryption, who.authentication),
+                Keys(who.encryption, who.authentication),
                 who.password,
             ),
+            mechanism=Mechanism.LLS if who.security == "lls" else Mechanism.HLS5,
             gas_meters=self._gas_meters(seed),
             ledger=self.ledger,
             now=time.time,

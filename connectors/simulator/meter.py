@@ -39,13 +39,14 @@ PASSIVE_CALENDAR: Final = range(6, 10)  # attributes
 class Meter:
     """One meter; implements the engine's `ObjectAccess`.
 
+    `mechanism`: how the management client opens, by password as long as the HLS flags are not set (meter-model 2).
     Channels 1 to `gas_meters` have a gas meter. `past`: its logs tell what happened before it was made; else they begin
     empty.
     """
 
     __slots__ = (
-        "_chronicle", "_emptied", "_reason", "_written", "acts", "connections", "device_id", "drift", "ledger", "model",
-        "now", "number", "open", "premises", "security",
+        "_chronicle", "_emptied", "_reason", "_written", "acts", "ciphered", "connections", "device_id", "drift",
+        "ledger", "mechanism", "model", "now", "number", "open", "premises", "security",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,7 @@ class Meter:
         gas_meters: int,
         ledger: Ledger,
         now: Callable[[], float],
+        mechanism: Mechanism = Mechanism.HLS5,
         past: bool = False,
     ) -> None:
         self.number = number
@@ -69,7 +71,9 @@ class Meter:
         self.ledger = ledger
         self.now = now
         self.drift = 60.0 * (mix(household.seed, 31) - 0.5)  # seconds this meter's clock is ahead
+        self.mechanism = mechanism
         self.open = False  # a meter serves one client at a time
+        self.ciphered = False  # what came last in the session that is open
         self.connections = 0
         self.acts = 0  # sets and actions carried out, ever
         self._reason = 0  # of the session log, for the session that is open
@@ -194,7 +198,7 @@ class Meter:
         match found.class_id, index:
             case 15, _:
                 pdu = self.model.profile.traits.max_pdu
-                return association(index, client, self.number, self.mechanism, pdu)
+                return association(index, client, self.number, self.mechanism, pdu, ciphered=self.ciphered)
             case 64, 5:
                 return axdr.octet_string(self.security.system_title)
         if index == 2:
@@ -210,11 +214,6 @@ class Meter:
             found, index, now=self.clock, scaler=self._scaler(found), premises=self.premises,
             device_id=self.device_id, number=self.number, profile=self.model.profile,
         )  # fmt: skip
-
-    @property
-    def mechanism(self) -> Mechanism:
-        """How the management client opens: by password as long as the meter uses no keys (meter-model 2)."""
-        return Mechanism.HLS5 if self.security.keys is not None else Mechanism.LLS
 
     def _scaler(self, found: CosemObject) -> int:
         known = found.attributes.get(3) if found.class_id in (3, 4) else None
@@ -261,8 +260,7 @@ class Meter:
 
     def _stamps(self, found: CosemObject, want: buffers.Wanted) -> list[int]:
         since = (self._emptied or {}).get(found.obis, 0.0)
-        rows = buffers.stamps(found, "MONTHLY" in found.tag, self.clock, want, ZONE, since)
-        return rows
+        return buffers.stamps(found, "MONTHLY" in found.tag, self.clock, want, ZONE, since)
 
     def _entries_in_use(self, found: CosemObject) -> int:
         if logs.is_log(found):

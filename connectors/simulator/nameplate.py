@@ -71,11 +71,13 @@ def gas_meter(found: CosemObject, index: int, number: int) -> Data | None:
     return told.get(index)
 
 
-def association(index: int, client: int, sap: int, mechanism: Mechanism, max_pdu: int) -> Data | None:
+def association(
+    index: int, client: int, sap: int, mechanism: Mechanism, max_pdu: int, *, ciphered: bool
+) -> Data | None:
     """Attributes of the current association besides its object list (meter-model 2.1)."""
     if client == PUBLIC_CLIENT:
         mechanism = Mechanism.NONE
-    context = LN_CIPHERED if mechanism is Mechanism.HLS5 else LN
+    context = LN_CIPHERED if ciphered else LN
     match index:
         case 3:
             return axdr.structure(axdr.integer(client), axdr.long_unsigned(sap))

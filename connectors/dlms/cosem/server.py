@@ -200,23 +200,23 @@ class ServerAssociation:
         rule = self.settings.clients.get(client)
         if rule is None:
             return self._refuse(self.settings.unknown_client, _rejected(LN, 1))
-        if aarq.context != rule.context:
-            return _rejected(rule.context, 2)
+        if aarq.context not in rule.contexts:
+            return _rejected(rule.contexts[0], 2)
         diagnostic = self._check_mechanism(rule, aarq)
         if diagnostic:
             self.failed_logins += diagnostic == AUTHENTICATION_FAILURE
-            return _rejected(rule.context, diagnostic)
-        ciphered = rule.context == LN_CIPHERED
+            return _rejected(aarq.context, diagnostic)
+        ciphered = aarq.context == LN_CIPHERED
         try:
             if ciphered or rule.mechanism == Mechanism.HLS5:
                 self.client_title = check_title(aarq.calling_title, self.security.system_title, None)
-            information = self._open_initiate(client, aarq, ciphered)
+            information, sealed = self._open_initiate(client, rule, aarq, ciphered)
         except StaleCounter as stale:
-            return self._refuse_stale(stale, _rejected(rule.context, 1))
+            return self._refuse_stale(stale, _rejected(aarq.context, 1))
         except SecurityViolation:
             self.failed_logins += 1
-            return self._refuse(self.settings.bad_key, _rejected(rule.context, AUTHENTICATION_FAILURE))
-        return self._accept(client, rule, aarq, information, ciphered)
+            return self._refuse(self.settings.bad_key, _rejected(aarq.context, AUTHENTICATION_FAILURE))
+        return self._accept(client, rule, aarq, information, ciphered, sealed)
 
     def _check_mechanism(self, rule: ClientRule, aarq: Aarq) -> int:
         """The diagnostic of a refusal, or 0."""
@@ -231,19 +231,23 @@ class ServerAssociation:
             return 0 if hmac.compare_digest(given, self.security.password) else AUTHENTICATION_FAILURE
         return 0 if len(given) in CHALLENGE_LENGTHS and self.security.keys is not None else AUTHENTICATION_FAILURE
 
-    def _open_initiate(self, client: int, aarq: Aarq, ciphered: bool) -> bytes:
+    def _open_initiate(self, client: int, rule: ClientRule, aarq: Aarq, ciphered: bool) -> tuple[bytes, bool]:
+        """The plain initiate request, and whether it came sealed. Where a password opens a ciphered context, some
+        clients leave it in clear (meter-model 4.3)."""
         information = aarq.user_information or b""
-        if not ciphered:
-            return information
+        if not ciphered or (rule.mechanism == Mechanism.LLS and not is_ciphered(information)):
+            return information, False
         if self.security.keys is None:
             raise SecurityViolation("this meter has no keys")
         self._general = information[:1] == bytes((GENERAL_GLO,))
         counter, plain = self._unseal(self.security.keys, information)
         if self.observe is not None:
             self.observe(client, counter, plain)
-        return plain
+        return plain, True
 
-    def _accept(self, client: int, rule: ClientRule, aarq: Aarq, information: bytes, ciphered: bool) -> bytes:
+    def _accept(
+        self, client: int, rule: ClientRule, aarq: Aarq, information: bytes, ciphered: bool, sealed: bool
+    ) -> bytes:
         request = apdus.decode(information)
         if not isinstance(request, InitiateRequest):
             raise RemoteProtocolError("InitiateRequest expected")
@@ -257,10 +261,10 @@ class ServerAssociation:
         elif 0 < request.max_receive_pdu < smallest:
             wrong = 3  # pdu-size-too-short
         if wrong:
-            return Aare(rule.context, 1, 1, ConfirmedServiceError(1, 6, wrong).encode()).encode()
+            return Aare(aarq.context, 1, 1, ConfirmedServiceError(1, 6, wrong).encode()).encode()
         response = InitiateResponse(conformance, self.settings.max_receive_pdu).encode()
         keys = self.security.keys
-        if ciphered and keys is not None:
+        if sealed and keys is not None:
             title = self.security.system_title
             response = seal(keys, title, self.security.next_counter(), response, self._general)
         hls = rule.mechanism == Mechanism.HLS5
@@ -272,7 +276,7 @@ class ServerAssociation:
         self.state = State.PENDING if hls else State.ASSOCIATED
         self.services.negotiated(conformance, request.max_receive_pdu)
         return Aare(
-            rule.context,
+            aarq.context,
             0,
             14 if hls else 0,
             response,

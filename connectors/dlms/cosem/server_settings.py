@@ -22,16 +22,19 @@ class OnRefusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ClientRule:
-    """How one client id must open. `ciphered` None: exactly for HLS5."""
+    """How one client id must open. `ciphered` None: with HLS5 it must be, with a password it may be, else it is not
+    (meter-model 2)."""
 
     mechanism: Mechanism
     ciphered: bool | None = None
 
     @property
-    def context(self) -> int:
-        """The application context name it must propose."""
+    def contexts(self) -> tuple[int, ...]:
+        """The application context names it may propose; a refusal names the first."""
+        if self.ciphered is None and self.mechanism == Mechanism.LLS:
+            return LN, LN_CIPHERED
         ciphered = self.mechanism == Mechanism.HLS5 if self.ciphered is None else self.ciphered
-        return LN_CIPHERED if ciphered else LN
+        return (LN_CIPHERED,) if ciphered else (LN,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connectors.dlms.cosem import Data, Keys, MeterSecurity, Selection, axdr, by_range
+from connectors.dlms.cosem import Data, Keys, Mechanism, MeterSecurity, Selection, axdr, by_range
 from connectors.dlms.cosem.names import Attribute
 from connectors.simulator.curves import household
 from connectors.simulator.ledger import Ledger
@@ -27,7 +27,7 @@ class Stand:
         polyphase: bool = True,
         gas_meters: int = 1,
         ledger: Path | None = None,
-        keys: bool = True,
+        mechanism: Mechanism = Mechanism.HLS5,
         past: bool = False,
     ) -> None:
         self.now = now.timestamp()
@@ -36,10 +36,11 @@ class Stand:
             "ML500000000000007",
             model(protocol, version, polyphase=polyphase),
             household(42, sun=True),
-            MeterSecurity(TITLE, Keys(bytes(16), bytes(16)) if keys else None, b"00000000", accepted=41),
+            MeterSecurity(TITLE, Keys(bytes(16), bytes(16)), b"00000000", accepted=41),
             gas_meters=gas_meters,
             ledger=Ledger(ledger),
             now=lambda: self.now,
+            mechanism=mechanism,
             past=past,
         )
         self.meter.drift = 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.dlms.cosem import Data, Method, axdr
+from connectors.dlms.cosem import Data, Mechanism, Method, axdr
 from connectors.dlms.cosem.axdr import Tag
 from connectors.dlms.cosem.names import Attribute
 from connectors.simulator import ledger
@@ -124,14 +124,16 @@ def test_the_meters_own_values() -> None:
 
 
 def test_the_association_says_how_it_was_opened() -> None:
-    def last(stand: Stand, index: int, client: int) -> int:
+    def last(stand: Stand, index: int, client: int, *, ciphered: bool = False) -> int:
+        stand.meter.ciphered = ciphered  # as the connection tells
         answer = stand.get("ASSOCIATION_LN", index, client=client)
         assert isinstance(answer, Data)
         return int(answer.value[-1])
 
-    hls, lls = Stand(), Stand(keys=False)
-    assert [(last(hls, 4, client), last(hls, 6, client)) for client in (1, 16)] == [(3, 5), (1, 0)]
-    assert [(last(lls, 4, client), last(lls, 6, client)) for client in (1, 16)] == [(1, 1), (1, 0)]
+    hls, lls = Stand(), Stand(mechanism=Mechanism.LLS)
+    assert [(last(stand, 4, 1, ciphered=True), last(stand, 6, 1)) for stand in (hls, lls)] == [(3, 5), (3, 1)]
+    assert [(last(stand, 4, 16), last(stand, 6, 16)) for stand in (hls, lls)] == [(1, 0), (1, 0)]
+    assert last(lls, 4, 1) == 1
     assert axdr.plain(hls.get("ASSOCIATION_LN", 3)) == (1, 7)  # type: ignore[arg-type]
 
 

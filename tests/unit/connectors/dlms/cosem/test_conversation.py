@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from connectors.dlms.cosem import (
     Attribute,
     Called,
     ClientAssociation,
+    ClientRule,
     ClientSettings,
     Conformance,
     CounterExhausted,
@@ -32,8 +34,24 @@ from connectors.dlms.cosem import (
     by_range,
     method,
 )
+from connectors.dlms.cosem import apdu as apdus
 
-from .meter import CLOCK, DENIED, ECHO, KEYS, LOCKED, METER_TITLE, MOMENT, NOTE, PROFILE, REGISTER, UNKNOWN, Joined
+from .meter import (
+    CLIENT_TITLE,
+    CLOCK,
+    DENIED,
+    ECHO,
+    KEYS,
+    LOCKED,
+    METER_TITLE,
+    MOMENT,
+    NOTE,
+    PASSWORD,
+    PROFILE,
+    REGISTER,
+    UNKNOWN,
+    Joined,
+)
 
 WAYS: list[Any] = [
     pytest.param(
@@ -72,6 +90,30 @@ def test_lls_over_a_ciphered_context() -> None:
     assert joined.run(joined.client.get(CLOCK)) == Got(axdr.octet_string(MOMENT))
     assert joined.client.counters_used == 2
     assert joined.wire[-1][1][8] == 0xCC
+
+
+@pytest.mark.parametrize("ciphered", [False, True])
+def test_a_meter_with_a_password_takes_either_context(ciphered: bool) -> None:
+    joined = Joined(Mechanism.LLS, ciphered=ciphered)
+    joined.server.settings = replace(joined.server.settings, clients={1: ClientRule(Mechanism.LLS)})
+    joined.opened()
+    assert joined.run(joined.client.get(CLOCK)) == Got(axdr.octet_string(MOMENT))
+    assert joined.wire[-1][1][8] == (0xCC if ciphered else 0xC4)
+
+
+def test_a_password_may_open_a_ciphered_context_with_the_initiate_in_clear() -> None:
+    """Some stacks leave it so (meter-model 4.3); what follows is ciphered all the same."""
+    server = Joined(Mechanism.LLS).server
+    initiate = apdus.InitiateRequest(apdus.CORE_CONFORMANCE, 1024).encode()
+    aarq = apdus.Aarq(3, initiate, CLIENT_TITLE, Mechanism.LLS.value, PASSWORD)
+    aare = apdus.decode(server.answer(1, aarq.encode()) or b"")
+    assert isinstance(aare, apdus.Aare) and (aare.context, aare.result, aare.responding_title) == (3, 0, METER_TITLE)
+    assert isinstance(apdus.decode(aare.user_information or b""), apdus.InitiateResponse)
+    get = apdus.GetRequestNormal(0xC1, CLOCK).encode()
+    assert server.answer(1, get) == apdus.ExceptionApdu(1, 1).encode()
+    content = KEYS.protect(CLIENT_TITLE, 7, get)
+    answer = server.answer(1, b"\xc8" + axdr.encode_length(len(content)) + content)
+    assert answer is not None and answer[0] == 0xCC
 
 
 def test_hls5_over_a_plain_context() -> None:

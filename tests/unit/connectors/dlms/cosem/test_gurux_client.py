@@ -45,14 +45,14 @@ class GuruxObjects(Objects):
 class Gurux:
     """A gurux client whose every frame goes straight into our association."""
 
-    def __init__(self, authentication: int, pdu: int, mechanism: Mechanism) -> None:
+    def __init__(self, authentication: int, pdu: int, mechanism: Mechanism, *, ciphered: bool) -> None:
         self.objects = GuruxObjects()
         settings = ServerSettings({1: ClientRule(mechanism)}, max_receive_pdu=pdu)
         self.meter = ServerAssociation(settings, MeterSecurity(METER_TITLE, KEYS, PASSWORD), self.objects)
         password = PASSWORD.decode() if mechanism == Mechanism.LLS else None
         self.client: Any = GXDLMSSecureClient(True, 1, 1, authentication, password, InterfaceType.WRAPPER)
         self.client.maxReceivePDUSize = pdu
-        if mechanism == Mechanism.HLS5:
+        if ciphered:
             ciphering = self.client.ciphering
             ciphering.systemTitle = CLIENT_TITLE
             ciphering.blockCipherKey = KEYS.encryption
@@ -90,14 +90,16 @@ class Gurux:
 
 @pytest.fixture(
     params=[
-        pytest.param((Authentication.HIGH_GMAC, 512, Mechanism.HLS5), id="hls5-512"),
-        pytest.param((Authentication.HIGH_GMAC, 2048, Mechanism.HLS5), id="hls5-2048"),
-        pytest.param((Authentication.LOW, 256, Mechanism.LLS), id="lls"),
-        pytest.param((Authentication.NONE, 256, Mechanism.NONE), id="public"),
+        pytest.param((Authentication.HIGH_GMAC, 512, Mechanism.HLS5, True), id="hls5-512"),
+        pytest.param((Authentication.HIGH_GMAC, 2048, Mechanism.HLS5, True), id="hls5-2048"),
+        pytest.param((Authentication.LOW, 256, Mechanism.LLS, False), id="lls"),
+        pytest.param((Authentication.LOW, 512, Mechanism.LLS, True), id="lls-ciphered"),
+        pytest.param((Authentication.NONE, 256, Mechanism.NONE, False), id="public"),
     ]
 )
 def gurux(request: pytest.FixtureRequest) -> Gurux:
-    return Gurux(*request.param).opened()
+    *how, ciphered = request.param
+    return Gurux(*how, ciphered=ciphered).opened()
 
 
 def test_it_associates_and_releases(gurux: Gurux) -> None:

@@ -31,6 +31,7 @@ from connectors.dlms.cosem.wrapper import wrap
 from .meter import CLIENT_TITLE, CLOCK, ECHO, KEYS, METER_TITLE, MOMENT, NOTE, PASSWORD, PROFILE, REGISTER, Joined
 
 INITIATE = InitiateRequest(apdus.CORE_CONFORMANCE, 1024).encode()
+LLS_CIPHERED = {"context": 3, "calling_title": CLIENT_TITLE, "mechanism": 1, "authentication": PASSWORD}
 HLS_AARQ = {"context": 3, "calling_title": CLIENT_TITLE, "mechanism": 5, "authentication": bytes(16)}
 
 
@@ -75,13 +76,23 @@ def refusal(server: ServerAssociation, client: int, **fields: Any) -> tuple[int,
         (Mechanism.LLS, {"mechanism": 1}, 13),
         (Mechanism.LLS, {}, 12),
         (Mechanism.LLS, {"mechanism": 5, "authentication": bytes(16)}, 11),
-        (Mechanism.LLS, {"mechanism": 1, "authentication": PASSWORD, "context": 3}, 2),
+        (Mechanism.LLS, {"mechanism": 1, "authentication": PASSWORD, "context": 2}, 2),
+        (Mechanism.LLS, {"mechanism": 1, "authentication": PASSWORD, "context": 3}, 13),  # no title
+        (Mechanism.LLS, {**LLS_CIPHERED, "user_information": sealed_initiate(Keys(bytes(16), bytes(16)))}, 13),
+        (Mechanism.LLS, {**LLS_CIPHERED, "authentication": b"11111111"}, 13),
+        (Mechanism.NONE, {"context": 3}, 2),
     ],
 )
 def test_openings_that_are_refused(mechanism: Mechanism, fields: dict[str, Any], diagnostic: int) -> None:
     server = Joined(mechanism, server={"bad_key": OnRefusal.REJECT}).server
-    assert refusal(server, 1, **fields) == (1, diagnostic)
+    assert refusal(server, 16 if mechanism is Mechanism.NONE else 1, **fields) == (1, diagnostic)
     assert not server.closed
+    assert server.failed_logins == (diagnostic == 13)
+
+
+def test_a_password_alone_may_be_asked_for() -> None:
+    server = Joined(Mechanism.LLS, server={"bad_key": OnRefusal.REJECT}, ciphered=False).server
+    assert refusal(server, 1, **LLS_CIPHERED) == (1, 2)
 
 
 @pytest.mark.parametrize(
