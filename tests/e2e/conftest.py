@@ -9,7 +9,7 @@ import pytest
 from connectors.simulator.fleet import FleetSettings
 from tests.e2e.world import System, running
 
-FLEET = FleetSettings(meters=10, seed=38)
+FLEET = FleetSettings(meters=14, seed=38)
 """Two meters of each profile; all clocks are off by more than a meter's limit, and one meter holds an alarm."""
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from connectors.faces.upstream import Response
-from connectors.simulator.columns import REGISTER_MASK
+from connectors.simulator.columns import REGISTER_MASK, Columns
 from connectors.simulator.curves import HOUR
 from connectors.simulator.fleet import FleetSettings, gas_meter_id, identity
 from connectors.simulator.meter import Meter
@@ -156,8 +156,9 @@ def test_power_quality_is_what_the_meter_recorded(asked: Any, number: int) -> No
     buffer = local.model.objects[local.model.profile[profile].obis]
     place = [each.tag for each in buffer.columns].index(VOLTS.upper())
     times = [at // 1_000 for at in stored[profile, VOLTS]]
-    encoded = local._column(buffer.columns[place], times, buffer.capture_period)
-    scale = 1_000_000 if number == OLD else 100_000
+    scaler, scale = (0, 1_000_000) if number == OLD else (-1, 100_000)
+    encoded = Columns(local.premises, times).encode(buffer.columns[place], scaler)
+    assert encoded is not None
     assert [int.from_bytes(each[1:], "big") * scale for each in encoded] == list(stored[profile, VOLTS].values())
 
 

@@ -219,18 +219,20 @@ class System:
 
 def fleet_role(world: World, faults: str = "") -> Role:
     """The fleet with its ledger. It has no probes: it is ready when its port answers."""
+    fleet = world.fleet
     settings = {
-        "METERLOG_SIMULATOR_METERS": str(world.fleet.meters),
-        "METERLOG_SIMULATOR_SEED": str(world.fleet.seed),
+        "METERLOG_SIMULATOR_METERS": str(fleet.meters),
+        "METERLOG_SIMULATOR_SEED": str(fleet.seed),
         "METERLOG_SIMULATOR_PORT": str(world.fleet_port),
         "METERLOG_SIMULATOR_LEDGER": str(world.ledger_path),
         "METERLOG_SIMULATOR_FAULTS": faults,
     }
-    argv = (*SIMULATOR.argv, "--delay", str(world.fleet.delay))
-    if world.fleet.gas_meters is not None:
-        settings["METERLOG_SIMULATOR_GAS_METERS"] = str(world.fleet.gas_meters)
-    if world.fleet.cells:
-        settings["METERLOG_SIMULATOR_CELLS"] = str(world.fleet.cells)
+    argv = (*SIMULATOR.argv, "--delay", str(fleet.delay), "--lls", str(fleet.lls), "--public", str(fleet.public))
+    argv += tuple(f"--profile={protocol}-{version}" for protocol, version in fleet.profiles)
+    if fleet.gas_meters is not None:
+        settings["METERLOG_SIMULATOR_GAS_METERS"] = str(fleet.gas_meters)
+    if fleet.cells:
+        settings["METERLOG_SIMULATOR_CELLS"] = str(fleet.cells)
     return replace(SIMULATOR, argv=argv, environment=settings, probe=False)
 
 

@@ -20,10 +20,12 @@ from gurux_dlms.secure import GXDLMSSecureClient
 
 from connectors.dlms import cosem
 from connectors.dlms.cosem import Keys, Mechanism, Outcome, Send, axdr
+from connectors.dlms.cosem.apdu import LN, LN_CIPHERED
 from connectors.simulator import ledger
 from connectors.simulator.faults import Fault, Faults, parse
 from connectors.simulator.fleet import HOST, Fleet, FleetSettings, Identity, identity
 from connectors.simulator.ledger import Ledger
+from operations._profile import profiles
 from tests.simulator.loopback import AK, GUEK
 
 TITLE = b"MLGTEST1"
@@ -32,6 +34,7 @@ CLOCK = cosem.attribute(8, "0.0.1.0.0.255", 2)
 TOTAL = cosem.attribute(3, "1.0.1.8.0.255", 2)
 ALARM = cosem.attribute(1, "0.0.97.98.0.255", 2)
 INTERVAL = cosem.attribute(7, "1.0.99.1.0.255", 2)
+CONTEXT = cosem.attribute(15, "0.0.40.0.0.255", 4)
 IDENTIFIER = cosem.attribute(1, "0.0.96.1.1.255", 2)
 Run = Callable[..., Fleet]
 
@@ -44,13 +47,13 @@ class Client:
     """Our client over a blocking socket."""
 
     def __init__(self, fleet: Fleet, who: Identity, mechanism: Mechanism = Mechanism.HLS5, **changes: Any) -> None:
-        hls = mechanism is Mechanism.HLS5
+        ciphered = changes.get("ciphered", mechanism is Mechanism.HLS5)
         settings: dict[str, Any] = {
             "client_id": 16 if mechanism is Mechanism.NONE else 1,
             "server_sap": who.number,
             "mechanism": mechanism,
-            "system_title": TITLE if hls else b"",
-            "keys": Keys(who.encryption, who.authentication) if hls else None,
+            "system_title": TITLE if ciphered else b"",
+            "keys": Keys(who.encryption, who.authentication) if ciphered else None,
             "password": who.password if mechanism is Mechanism.LLS else b"",
         }
         counter = cosem.InvocationCounter(changes.pop("counter", 1), 100_000)
@@ -178,11 +181,16 @@ def test_nobody_answers_for_a_meter_that_is_not_there(run: Run, number: int) -> 
         client.ask(client.dlms.open())
 
 
-def test_meters_without_keys_open_by_password_and_all_by_the_public_client(run: Run) -> None:
+def test_meters_open_by_password_ciphered_or_not_and_all_by_the_public_client(run: Run, tmp_path: Path) -> None:
+    """Either context (meter-model 2), and the association says which."""
     fleet = run(lls=1.0)
-    with opened(fleet, 1, Mechanism.LLS) as client:
-        assert client.value(TOTAL) > 0
-        client.ask(client.dlms.release())
+    for number, ciphered, context in ((1, False, LN), (4, True, LN_CIPHERED)):
+        with opened(fleet, number, Mechanism.LLS, ciphered=ciphered) as client:
+            assert client.value(TOTAL) > 0
+            assert client.value(CONTEXT)[-1] == context
+            client.ask(client.dlms.release())
+    told = [entry["meter"] for entry in ledger.read(book(tmp_path)) if entry["did"] == "counter"]
+    assert set(told) == {fleet.meters[3].device_id}
     with opened(fleet, 2, Mechanism.NONE) as public:
         assert public.value(IDENTIFIER)
         with pytest.raises(cosem.AccessRefused):
@@ -250,7 +258,7 @@ def test_a_wrong_fault_is_named(text: str, part: str) -> None:
 class Gurux:
     """gurux' client over a real socket; it shares no line with our engine."""
 
-    def __init__(self, fleet: Fleet, number: int) -> None:
+    def __init__(self, fleet: Fleet, number: int, *, ciphered: bool = True) -> None:
         who = identity(fleet.settings, number)
         lls = who.security == "lls"
         how, secret = (Authentication.LOW, who.password) if lls else (Authentication.HIGH_GMAC, None)
@@ -258,7 +266,7 @@ class Gurux:
         self.client.maxReceivePDUSize = 512
         self.socket = socket.create_connection((HOST, fleet.port), timeout=30)
         self.blocks = 0
-        if lls:
+        if not ciphered:
             return
         ciphering = self.client.ciphering
         ciphering.systemTitle = TITLE
@@ -304,10 +312,14 @@ class Gurux:
         self.client.parseApplicationAssociationResponse(answer.data)
 
 
-@pytest.mark.parametrize("version", [("SMR", "5.0.0"), ("DSMR", "4.2.2"), ("DSMR", "2.2")], ids="-".join)
-def test_an_independent_client_does_its_work(run: Run, version: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("version", "ciphered"),
+    [*((version, True) for version in profiles()), (("DSMR", "2.2"), False)],
+    ids=lambda given: "-".join(given) if isinstance(given, tuple) else "ciphered" if given else "plain",
+)
+def test_an_independent_client_does_its_work(run: Run, version: tuple[str, str], ciphered: bool) -> None:
     fleet = run(profiles=[version])
-    gurux = Gurux(fleet, 4)
+    gurux = Gurux(fleet, 4, ciphered=ciphered)
     with closing(gurux.socket):
         gurux.open()
         clock = gurux.read(GXDLMSClock("0.0.1.0.0.255"), 2)

@@ -55,7 +55,7 @@ def show(name_: str, tag: str | None, as_json: bool) -> None:
     Class: interface class and its version. Public, management: what that client may do with attribute 2, or with the
     attribute or method shown: r read, w write, x call.
     """
-    profile = _find(name_)
+    profile = find(name_)
     if tag is None:
         if as_json:
             print_json([document(each) for each in profile.objects.values()])
@@ -79,6 +79,15 @@ def show(name_: str, tag: str | None, as_json: bool) -> None:
 
 def name(profile: Profile) -> str:
     return f"{profile.protocol}-{profile.version}"
+
+
+def find(given: str) -> Profile:
+    """The profile of a name, such as SMR-5.1. Raises Failure."""
+    wanted = given.lower().replace(" ", "-")
+    for each in all_profiles().values():
+        if name(each).lower() == wanted:
+            return each
+    raise Failure(f"there is no profile {given!r}", f"Profiles: {', '.join(map(name, all_profiles().values()))}")
 
 
 def document(found: CosemObject) -> dict[str, Any]:
@@ -106,14 +115,6 @@ def document(found: CosemObject) -> dict[str, Any]:
             for each in found.methods.values()
         ],
     }
-
-
-def _find(given: str) -> Profile:
-    wanted = given.lower().replace(" ", "-")
-    for each in all_profiles().values():
-        if name(each).lower() == wanted:
-            return each
-    raise Failure(f"there is no profile {given!r}", f"Profiles: {', '.join(map(name, all_profiles().values()))}")
 
 
 def _row(found: CosemObject) -> tuple[str, ...]:

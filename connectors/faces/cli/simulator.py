@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from connectors.faces.cli.profiles import find
 from connectors.faces.cli.terminal import Failure, console, json_option, print_json, print_table
 from connectors.simulator.cells import tally
 from connectors.simulator.faults import Faults, parse
-from connectors.simulator.fleet import HOST, Fleet, FleetSettings, write_shipment
+from connectors.simulator.fleet import HOST, MIX, Fleet, FleetSettings, write_shipment
 from connectors.simulator.ledger import Ledger, read
 
 PORT: Final = click.IntRange(0, 65_535)
@@ -25,6 +26,13 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--meters", default=200, show_default=True, envvar="METERLOG_SIMULATOR_METERS")
     @click.option("--seed", default=1, show_default=True, envvar="METERLOG_SIMULATOR_SEED", help="Names the fleet.")
     @click.option("--delay", default=0.0, show_default=True, help="Seconds a meter takes for each answer.")
+    @click.option(
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="NAME",
+        help="Such as SMR-5.1; repeat it for several, handed out in turn. Default: all seven.",
+    )
     @click.option("--lls", default=0.0, show_default=True, help="Share of meters that open by password.")
     @click.option("--public", default=0.0, show_default=True, help="Share of meters handed over without secrets.")
     @click.option(
@@ -54,6 +62,7 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
         meters: int,
         seed: int,
         delay: float,
+        profiles: Sequence[str],
         lls: float,
         public: float,
         gas_meters: int | None,
@@ -67,6 +76,7 @@ def fleet_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 meters=meters,
                 seed=seed,
                 delay=delay,
+                profiles=[(each.protocol, each.version) for each in map(find, profiles)] or MIX,
                 lls=lls,
                 public=public,
                 gas_meters=gas_meters,

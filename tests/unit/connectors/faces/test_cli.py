@@ -1,5 +1,6 @@
 """The command line without a stack: help, wrong arguments, errors that say what to do."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def test_all_that_was_promised_is_there() -> None:
         (["simulator", "run", "--port", "99999"], "65535"),
         (["simulator", "run", "--faults", "nap=1"], "nap"),
         (["simulator", "run", "--lls", "2"], "shares"),
+        (["simulator", "run", "--profile", "SMR-6"], "Profiles: DSMR-2.2"),
         (["simulator", "shipment", "/no/such/folder/x.csv"], "No such file"),
         (["decode", "xyz"], "hexadecimal"),
         (["decode", "C301"], "not a readable record"),
@@ -253,3 +255,12 @@ def test_one_object_of_a_profile() -> None:
     ):
         refused = run("profiles", "show", *arguments)
         assert refused.exit_code == 1 and hint in refused.output
+
+
+def test_a_fleet_is_of_the_profiles_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "shipment.csv"
+    named = ("--profile", "dsmr-2.2", "--profile", "SMR-5.1")
+    assert run("simulator", "shipment", str(path), "--meters", "3", *named).exit_code == 0
+    with path.open(newline="") as text:
+        told = [(row["protocol"], row["protocol_version"], row["security"]) for row in csv.DictReader(text)]
+    assert told == [("DSMR", "2.2", "lls"), ("SMR", "5.1", "hls5"), ("DSMR", "2.2", "lls")]
