@@ -19,7 +19,8 @@ from schemas.records import LoggedFrame, Status
 from schemas.topics import DLMS_LOG
 from tests.e2e.world import System, World, asked_of_all, outcomes, running
 
-FLEET = FleetSettings(meters=4, seed=12)
+FLEET = FleetSettings(meters=4, seed=12, profiles=(("SMR", "5.1"), ("DSMR", "2.2")), lls=0.3)
+"""Of the three that are watched, one opens by its keys and two by password."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,7 @@ def test_no_key_of_the_fleet_is_in_any_log(system: System) -> None:
     assert topic and table and logs
     for secret in secrets(world):
         assert secret not in topic and secret not in table and secret not in logs
+    assert any("LLS" in frame.summary and frame.withheld for frame in frames(world)), "a password was there to be told"
 
 
 def test_the_command_line_shows_them_in_order(system: System) -> None:
