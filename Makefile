@@ -7,7 +7,7 @@ ifdef STAY
 DEMO_OPTIONS := --stay
 endif
 
-.PHONY: help setup check test demo up bench schemas faults endurance lock
+.PHONY: help setup check test demo up bench schemas operations faults endurance lock
 
 help: ## list what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench: setup ## measure, each figure beside its peer; see docs/benchmarks.md
 
 schemas: setup ## write the generated files anew: Avro schemas, AsyncAPI
 	$(BIN)/python -m operations._schemas
+
+operations: setup ## try every operation on a simulated meter of every profile, and write docs/operations.md of what came of it
+	$(BIN)/python -m tests.simulator.operations_page
 
 faults: setup ## the long runs: kill -9 at every step and everywhere under load; see docs/promises.md (not part of make test)
 	$(BIN)/pytest -m faults $(TESTS)

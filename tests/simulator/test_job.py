@@ -111,7 +111,7 @@ def registration(port: int, *, platform: keys.Keys | None = None, device: str = 
     return Registration(**(told | changes))
 
 
-def command(operation: str, request: dict[str, Any], device: str = DEVICE, **told: Any) -> JobCommand:
+def command(operation: str, request: object, device: str = DEVICE, **told: Any) -> JobCommand:
     correlation_id = str(uuid.uuid4())
     header = CommandHeader(correlation_id, device, int(time.time() * 1000), **told)
     return JobCommand(correlation_id, operation, 1, codec.encode_command(operation, header, request))

@@ -3,89 +3,30 @@
 The logs have the entries of the worked cases (operations-reading 9.3), at most as many as a buffer has room for.
 """
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from connectors.dlms.job import carry_out
-from connectors.dlms.session import Times
-from connectors.simulator.fleet import Fleet, FleetSettings, identity, is_polyphase
-from connectors.simulator.ledger import Ledger
-from connectors.simulator.meter import Meter
 from operations._events import UNKNOWN
-from operations._profile import MANAGEMENT_CLIENT, Access, profiles
+from operations._profile import MANAGEMENT_CLIENT, Access
 from operations.find_events import EventLogCategory, tag_of
 from operations.get_gsm_diagnostic import tag_of as modem_of
-from schemas import codec
-from schemas.records import CommunicationMethod, Job, KeyKind, MeterEvents, MeterOutages, RegisterReads, SealedKey
-from tests.simulator.test_job import Asked, command, desk, own_platform, registration
+from schemas.records import CommunicationMethod, MeterEvents, MeterOutages, RegisterReads
+from tests.simulator.seven import VERSIONS, Seven, Version, is_polyphase_one, listening
+from tests.simulator.test_job import Asked
 from tests.unit.operations.test_find_events import COUNTS, LOGS
 
-VERSIONS: Final = list(profiles())
-FLEET: Final = FleetSettings(meters=len(VERSIONS), seed=5, profiles=VERSIONS, gas_meters=2)
 FIRST: Final = 1_441_065_600.0  # 2015-09-01
 SINCE, UNTIL = datetime(2015, 8, 31, tzinfo=UTC), datetime(2015, 10, 1, tzinfo=UTC)
 versions = pytest.mark.parametrize("version", VERSIONS, ids=" ".join)
 
 
-@contextmanager
-def listening() -> Iterator[tuple[Fleet, asyncio.Runner]]:
-    with asyncio.Runner() as runner:
-        fleet = Fleet(FLEET, Ledger(None))
-        runner.run(fleet.start())
-        try:
-            yield fleet, runner
-        finally:
-            runner.run(fleet.stop())
-
-
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Fleet, asyncio.Runner]]:
+def seven() -> Iterator[Seven]:
     with listening() as made:
         yield made
-
-
-def meter_of(fleet: Fleet, version: tuple[str, str]) -> Meter:
-    return fleet.meters[VERSIONS.index(version)]
-
-
-def job_for(fleet: Fleet, version: tuple[str, str], *asked: Asked, **changes: Any) -> Job:
-    number = VERSIONS.index(version) + 1
-    who = identity(FLEET, number)
-    secrets = {KeyKind.ENCRYPTION: who.encryption, KeyKind.AUTHENTICATION: who.authentication}
-    known = registration(
-        fleet.port,
-        device=who.device_id,
-        protocol=who.protocol,
-        protocol_version=who.version,
-        logical_device=number,
-        system_title=who.system_title,
-        keys=tuple(SealedKey(k, own_platform().seal(who.device_id, k, secret)) for k, secret in secrets.items()),
-        time_zone="Europe/Amsterdam",
-        polyphase=is_polyphase(FLEET, number),
-        **changes,
-    )
-    meter = meter_of(fleet, version)
-    commands = tuple(command(name, request, who.device_id) for name, request in asked)
-    first = 1_000 + max(meter.security.accepted, 0)
-    return Job(who.device_id, meter.connections + 1, 1 << 52, first, first + 100_000, known, commands)
-
-
-def carried(served: tuple[Fleet, asyncio.Runner], version: tuple[str, str], *asked: Asked, **changes: Any) -> Any:
-    """Of each command its decoded result, or its fault; and what was read."""
-    fleet, runner = served
-    patient = replace(desk(), times=Times(connect=30, answer=60, release=30, counter=0.01))
-    done = runner.run(carry_out(job_for(fleet, version, *asked, **changes), 0, patient))
-    told = []
-    for ended, (name, _) in zip(done.ended.commands, asked, strict=True):
-        body = done.results.get(ended.correlation_id)
-        told.append(ended.fault if body is None else codec.decode_result(name, body))
-    return told, done.reads
 
 
 def query(log: str) -> Asked:
@@ -94,12 +35,12 @@ def query(log: str) -> Asked:
 
 
 @versions
-def test_every_log_of_every_version(served: tuple[Fleet, asyncio.Runner], version: tuple[str, str]) -> None:
-    meter = meter_of(served[0], version)
+def test_every_log_of_every_version(seven: Seven, version: Version) -> None:
+    meter = seven.meter(version)
     for log, (_, entries) in LOGS.items():
         for minute, values in enumerate(entries):
             meter.log(tag_of(EventLogCategory(log)), *values, at=FIRST + 60 * minute)
-    told, reads = carried(served, version, *map(query, LOGS))
+    told, reads = seven.ask(version, *map(query, LOGS))
     by_log = {record.category: record for record in reads if isinstance(record, MeterEvents)}
     for (log, (_, entries)), count, answer in zip(LOGS.items(), COUNTS[version], told, strict=True):
         if not count:
@@ -117,9 +58,9 @@ def test_every_log_of_every_version(served: tuple[Fleet, asyncio.Runner], versio
 
 
 @versions
-def test_every_object_and_attribute(served: tuple[Fleet, asyncio.Runner], version: tuple[str, str]) -> None:
-    meter = meter_of(served[0], version)
-    (objects, values), _ = carried(served, version, ("GetAssociationLnObjects", {}), ("GetAllAttributeValues", {}))
+def test_every_object_and_attribute(seven: Seven, version: Version) -> None:
+    meter = seven.meter(version)
+    (objects, values), _ = seven.ask(version, ("GetAssociationLnObjects", {}), ("GetAllAttributeValues", {}))
     own = {
         each.tag: each
         for each in meter.model.objects.values()
@@ -143,12 +84,12 @@ def test_every_object_and_attribute(served: tuple[Fleet, asyncio.Runner], versio
 
 
 @versions
-def test_channels_outages_and_power_quality(served: tuple[Fleet, asyncio.Runner], version: tuple[str, str]) -> None:
-    meter = meter_of(served[0], version)
+def test_channels_outages_and_power_quality(seven: Seven, version: Version) -> None:
+    meter = seven.meter(version)
     meter.log("LONG_POWER_FAILURE_LOG", 180, at=FIRST)
     meter.log("LONG_POWER_FAILURE_LOG", 360, at=FIRST + 86_400)
     kinds = [("GetActualPowerQuality", {"profile_type": kind}) for kind in ("PUBLIC", "PRIVATE")]
-    told, reads = carried(served, version, ("ScanMbusChannels", {}), ("GetOutages", {}), *kinds)
+    told, reads = seven.ask(version, ("ScanMbusChannels", {}), ("GetOutages", {}), *kinds)
     channels, outages, *quality = told
     there = (f"{meter.number:08d}", "MLG", 0x50, 3)
     free = ("00000000", None, 0, 0)
@@ -159,7 +100,7 @@ def test_channels_outages_and_power_quality(served: tuple[Fleet, asyncio.Runner]
     ]
     (record,) = (each for each in reads if isinstance(each, MeterOutages))
     assert [each.duration for each in record.outages] == [180, 360]
-    poly = is_polyphase(FLEET, meter.number)
+    poly = is_polyphase_one(version)
     assert [1 + len(each["values"]) for each in quality] == (
         [(7, 15)[poly], (3, 5)[poly]] if version == ("DSMR", "2.2") else [(7, 15)[poly], (12, 28)[poly]]
     )
@@ -170,17 +111,17 @@ def test_channels_outages_and_power_quality(served: tuple[Fleet, asyncio.Runner]
 
 
 @versions
-def test_modems_and_distortion(served: tuple[Fleet, asyncio.Runner], version: tuple[str, str]) -> None:
-    meter = meter_of(served[0], version)
+def test_modems_and_distortion(seven: Seven, version: Version) -> None:
+    meter = seven.meter(version)
     asked: list[Asked] = [("GetGsmDiagnostic", {"communication_method": each}) for each in ("GPRS", "CDMA", "LTE")]
-    told, reads = carried(served, version, *asked, ("GetThdFingerprint", {}))
+    told, reads = seven.ask(version, *asked, ("GetThdFingerprint", {}))
     *modems, thd = told
     for method, answer in zip(CommunicationMethod, modems, strict=True):
         if modem_of(method) in meter.model.profile:
             assert len(answer["cell_info"]) == 8
         else:
             assert answer.code == 416
-    phases = ["L1", "L2", "L3"][: 3 if is_polyphase(FLEET, meter.number) else 1]
+    phases = ["L1", "L2", "L3"][: 3 if is_polyphase_one(version) else 1]
     if version[1] in ("5.2", "5.5"):
         assert [each["phase"] for each in thd["phases"]] == phases
         assert {len(each["fingerprint"]) for each in thd["phases"]} == {15}
@@ -191,9 +132,9 @@ def test_modems_and_distortion(served: tuple[Fleet, asyncio.Runner], version: tu
     )
 
 
-def test_the_registered_modem_is_the_one_that_is_asked(served: tuple[Fleet, asyncio.Runner]) -> None:
+def test_the_registered_modem_is_the_one_that_is_asked(seven: Seven) -> None:
     version = ("SMR", "5.2")
-    (answer,), _ = carried(served, version, ("GetGsmDiagnostic", {}), communication_method=CommunicationMethod.LTE)
+    (answer,), _ = seven.ask(version, ("GetGsmDiagnostic", {}), communication_method=CommunicationMethod.LTE)
     assert "cell_info" in answer
-    (answer,), _ = carried(served, version, ("GetGsmDiagnostic", {}))
+    (answer,), _ = seven.ask(version, ("GetGsmDiagnostic", {}))
     assert answer.code == 401
