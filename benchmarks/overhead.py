@@ -70,19 +70,21 @@ class System:
     """Everything but ClickHouse, with a registered fleet."""
 
     bootstrap: str
+    folder: Path
+    fleet: FleetSettings
     devices: list[str]
     simulator: Process
 
 
 @contextmanager
-def system(meters: int) -> Iterator[System]:
-    """Start and stop it all."""
+def system(meters: int, **told: str) -> Iterator[System]:
+    """Start and stop it all. `told`: further environment of the roles."""
     fleet = FleetSettings(meters=meters)
     with broker() as (bootstrap, folder), ExitStack() as ending:
         port, keys, logs = free_port(), folder / "keys", folder / "logs"
         generate(keys)
         write_shipment(folder / "shipment.csv", fleet, port)
-        environment = {"METERLOG_KAFKA": bootstrap, "METERLOG_DATA": str(folder), "METERLOG_KEYS": str(keys)}
+        environment = {"METERLOG_KAFKA": bootstrap, "METERLOG_DATA": str(folder), "METERLOG_KEYS": str(keys), **told}
         world = {"METERLOG_SIMULATOR_METERS": str(meters), "METERLOG_SIMULATOR_PORT": str(port)}
         world["METERLOG_SIMULATOR_LEDGER"] = str(folder / "ledger.jsonl")
         roles = [replace(SIMULATOR, environment=world, probe=False), STREAMS, DLMS_WORKER]
@@ -94,7 +96,7 @@ def system(meters: int) -> Iterator[System]:
             process.wait_ready()
         _import(folder, environment, logs)
         devices = [identity(fleet, number).device_id for number in range(1, meters + 1)]
-        yield System(bootstrap, devices, processes[0])
+        yield System(bootstrap, folder, fleet, devices, processes[0])
 
 
 def _import(folder: Path, environment: dict[str, str], logs: Path) -> None:

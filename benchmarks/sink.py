@@ -15,7 +15,8 @@ import resource
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,23 +143,31 @@ class Bench:
         self.client = Client(LOOPBACK, port=engine.port)
         self.client.execute(BARE)
         self.blocks = [ready_columns(records[at : at + BLOCK]) for at in range(0, len(records), BLOCK)]
-        self._produce()
+        values = ((read.device_id.encode(), codec.encode(read)) for read in records)
+        self.counts = {TOPIC: self.produce(TOPIC, values)}
+        self.create("bench.dead", 1)
 
-    def _produce(self) -> None:
+    def create(self, topic: str, partitions: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.kafka})
-        topics = [NewTopic(TOPIC, 4, 1, config={"compression.type": "zstd"}), NewTopic("bench.dead", 1, 1)]
-        for created in admin.create_topics(topics).values():
-            created.result(30)
+        new = NewTopic(topic, partitions, 1, config={"compression.type": "zstd"})
+        admin.create_topics([new])[topic].result(30)
+
+    def produce(self, topic: str, values: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """A new topic with these keys and values; how many."""
+        self.create(topic, 4)
         producer = Producer({"bootstrap.servers": self.kafka, "compression.type": "zstd", "linger.ms": 50})
-        for read in self.records:
+        count = 0
+        for key, value in values:
+            count += 1
             while True:
                 try:
-                    producer.produce(TOPIC, codec.encode(read), read.device_id.encode())
+                    producer.produce(topic, value, key)
                     break
                 except BufferError:
                     producer.poll(0.1)
         if producer.flush(120):
             raise SystemExit("not every record was produced")
+        return count
 
     def measured(self, act: Callable[[], None]) -> Cost:
         """Seconds of `act`."""
@@ -190,10 +199,10 @@ class Bench:
         self._check("bare")
         return cost
 
-    def sink(self) -> Cost:
+    def sink(self, topic: str = TOPIC) -> Cost:
         for table in ("energy_reads", "sink_batches", "sink_ledger"):
             self.client.execute(f"TRUNCATE TABLE {table}")
-        feed = Feed(self.kafka, [TOPIC], f"bench-{uuid.uuid4()}")
+        feed = Feed(self.kafka, [topic], f"bench-{uuid.uuid4()}")
         target = Target(LOOPBACK, self.port)
         sink = Sink(feed, target, DeadLetters(self.kafka, topic="bench.dead"), Limits(records=BLOCK))
         self.quiet()
@@ -202,7 +211,7 @@ class Bench:
 
         def move() -> None:
             done = 0
-            while done < len(self.records):
+            while done < self.counts[topic]:
                 taken = feed.take(BLOCK, 1.0, 1 << 30)
                 sink.store(Batch.of(taken))
                 done += len(taken)
@@ -224,6 +233,13 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    with servers() as (kafka, engine):
+        report(Bench(kafka, engine, reads(options.records)), options.rounds)
+
+
+@contextmanager
+def servers() -> Iterator[tuple[Kafka, ClickHouse]]:
+    """A broker without topics, and an engine with our tables."""
     with TemporaryDirectory(prefix="meterlog-bench-") as folder:
         kafka = Kafka(Path(folder) / "kafka", Path(folder) / "logs")
         engine = ClickHouse(Path(folder) / "clickhouse", Path(folder) / "logs")
@@ -233,7 +249,7 @@ def main() -> None:
             engine.wait_ready()
             kafka.wait_ready()
             migrate(LOOPBACK, engine.port)
-            report(Bench(kafka, engine, reads(options.records)), options.rounds)
+            yield kafka, engine
         finally:
             engine.stop()
             kafka.stop()

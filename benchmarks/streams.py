@@ -130,13 +130,16 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def through_role(bootstrap: str, folder: Path, records: list[_Record], environment: dict[str, str]) -> Pass:
+def through_role(
+    bootstrap: str, folder: Path, records: Sequence[_Record], environment: dict[str, str], answers: int | None = None
+) -> Pass:
+    """`answers`: how many responses there will be, when not one a record."""
     counting = Counting(bootstrap, topics.RESPONSES.name)
     send(bootstrap, topics.COMMANDS.name, records)
     streams = Streams(bootstrap, folder, **environment)
     try:
         streams.start()
-        found = counting.count(len(records), streams.process.pid)
+        found = counting.count(answers or len(records), streams.process.pid)
         metrics = streams.metrics()
         parts = {name: metrics[metric] for name, metric in _PARTS.items()}
     finally:

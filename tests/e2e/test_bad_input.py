@@ -17,9 +17,9 @@ from connectors.faces.upstream import Response, Upstream
 from connectors.simulator.fleet import FleetSettings, identity, write_shipment
 from schemas import codec, headers
 from schemas.partition import partition_of
-from schemas.records import CommandHeader, Status, Tick
-from schemas.topics import COMMANDS, JOB_RESULTS, JOBS, READS_PROFILES, TICKS
-from tests.e2e.world import PARTITIONS, System, asked_of_all, outcomes, until
+from schemas.records import CommandHeader, LargeResult, Status, Tick
+from schemas.topics import COMMANDS, DEVICE_INBOX, JOB_RESULTS, JOBS, READS_PROFILES
+from tests.e2e.world import PARTITIONS, SINK_TOPICS, System, asked_of_all, outcomes, until
 
 KIB: Final = 1_024
 NOBODY: Final = "ML500000000009999"
@@ -308,10 +308,55 @@ def test_poison_on_any_topic_is_set_aside_by_its_reader(system: System, topic: s
         letter = dead(system, value)
         assert (letter.topic, letter.role) == (topic, role)
         assert letter.reason
-    if topic == JOB_RESULTS.name:
-        value = b"poison " + uuid.uuid4().bytes
-        produce(system, value, key=b"\xff\xfe", topic=TICKS.name)
-        assert dead(system, value).role == "streams/device"
+
+
+READERS: Final = {
+    **{topic.name: "streams/device" for topic in DEVICE_INBOX},
+    JOBS.name: "dlms-worker",
+    **{topic.name: "clickhouse-sink" for topic in SINK_TOPICS},
+}
+"""Every topic a role reads, and who sets aside what lies there."""
+
+
+def poison(device_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Records that nobody can do anything with, one of a kind, and what the kind is called."""
+    yield "unreadable", {"value": b"poison " + uuid.uuid4().bytes, "key": device_id}
+    yield "unknown schema", {"value": UNKNOWN_SCHEMA, "key": device_id}
+    yield "a record that belongs nowhere", {"value": codec.encode(LargeResult("", "", "", b"")), "key": device_id}
+    yield "cut off", {"value": codec.encode(Tick(1, 2, 3))[:-1], "key": device_id}
+    yield "no value", {"value": None, "key": device_id}
+    yield "no key", {"value": b"poison", "key": None}
+    yield "a key that is no text", {"value": b"poison", "key": b"\xff\xfe"}
+    yield "a key as large as a record", {"value": b"poison", "key": bytes(900 * KIB)}
+    yield "headers as large as a record", {"value": b"poison", "key": device_id, "told": [("x", bytes(900 * KIB))]}
+    packed = {"compression.type": "zstd", "message.max.bytes": 16 * KIB * KIB}
+    yield "eight MiB, compressed", {"value": bytes(8 * KIB * KIB), "key": device_id, **packed}
+
+
+def test_every_kind_of_poison_on_every_topic_is_set_aside_once(system: System) -> None:
+    device_id = system.world.devices[7]
+    sent: dict[bytes, tuple[str, str]] = {}
+    for topic in READERS:
+        for kind, record in poison(device_id):
+            mark = uuid.uuid4().bytes
+            sent[mark] = topic, kind
+            told: headers.Headers = [("x-mark", mark), *record.pop("told", [])]
+            produce(system, topic=topic, told=told, **record)
+
+    def marked() -> list[tuple[bytes, DeadLetter]]:
+        found = [(dict(letter.headers).get("x-mark", b""), letter) for letter in letters(system.world.kafka)]
+        return [(mark, letter) for mark, letter in found if mark in sent]
+
+    until(lambda: {mark for mark, _ in marked()} == sent.keys(), what="a dead letter for each")
+    with system.world.upstream() as opened:  # every role reads on, so what came twice would have come
+        asked_of_all(opened, system.world.devices, "GetActualMeterReads", {})
+    system.world.await_stored()
+    found = marked()
+    assert sorted(mark for mark, _ in found) == sorted(sent)
+    for mark, letter in found:
+        topic, kind = sent[mark]
+        assert (letter.topic, letter.role) == (topic, READERS[topic]), kind
+        assert letter.reason, kind
 
 
 def test_a_dead_letter_can_be_shown_and_sent_back(system: System) -> None:
