@@ -249,5 +249,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     DEAD_LETTERS,
 )
 DEVICE_INBOX: Final[tuple[Topic, ...]] = (COMMANDS, JOB_RESULTS, DEVICE_MESSAGES, PERMITS, TICKS)
+DEVICE_OUTPUTS: Final[tuple[Topic, ...]] = (DEVICE_EVENTS, JOBS, STORE_JOBS, RESPONSES, NOTIFICATIONS)
+"""Of `streams/device` alone, in the partition of the input. What goes to other partitions is not among them."""
 CELL_INBOX: Final[tuple[Topic, ...]] = (PERMIT_REQUESTS, CELL_TICKS)
 MAX_RESULT_BYTES: Final = 256 * 1024  # a larger result goes to RESULTS_LARGE and the response says so

@@ -132,6 +132,7 @@ def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:
         watched=(topics.JOB_RESULTS.name, topics.DEVICE_MESSAGES.name),
         make_tick=make_tick,
         partitions=partitions,
+        outputs=tuple(topic.name for topic in topics.DEVICE_OUTPUTS),
         kafka=settings.role.kafka_config,
     )
 

@@ -96,6 +96,8 @@ class ShellSettings:
     """Inbox topics whose end a tick carries."""
     make_tick: MakeTick
     partitions: int
+    outputs: tuple[str, ...] = ()
+    """Topics whose partition p nobody but the shell of partition p writes transactions to, besides the table."""
     tick_interval: float = 1.0
     tick_soonest: float = 0.1
     """After the one before, for a keeper that waits for a time that has come."""

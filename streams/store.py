@@ -130,6 +130,7 @@ class Partitions:
 
     def _load(self, partition: Partition, end: int) -> None:
         began = time.monotonic()
+        self._reader.check_ended(partition.number, end)
         found = self._reader.load(partition.number, end, lambda: partition.dropped)
         if found is None:
             return

@@ -22,7 +22,7 @@ from infra.embedded.kafka import Kafka
 from infra.embedded.ports import LOOPBACK, free_port
 from infra.topics import await_leaders
 
-KAFKA_IMAGE = "apache/kafka:4.4.0"
+KAFKA_IMAGE = "apache/kafka:4.2.2"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"
 PROJECT = Path(__file__).parents[1]
 START_SECONDS = 240.0  # of a server on a machine that does much else

@@ -47,7 +47,8 @@ min.insync.replicas=1
 auto.create.topics.enable=false
 transaction.max.timeout.ms=900000
 # After a crash the controller takes the broker back only when the session of its former life has run out (default 9 s).
-broker.session.timeout.ms=3000
+# Much less, and a busy machine has its broker fenced: everything waits then until it is let back.
+broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=500
 # A lone member need not wait for others; tests of crashes use sessions of a few seconds.
 group.initial.rebalance.delay.ms=0

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -257,6 +258,32 @@ def test_inputs_deleted_unread_are_passed_over_and_told(one: One, left: int) -> 
     answered = {value.decode() for key, value in one.answered() if key != b"passed"}
     assert answered & lost == kept & lost
     assert further <= answered
+
+
+@pytest.mark.timeout(600)  # three starts, on a busy machine
+@pytest.mark.parametrize("topic", ["table", "events"])
+def test_nothing_is_decided_while_a_transaction_of_a_former_owner_has_not_ended(one: One, topic: str) -> None:
+    """As a broker leaves one that forgot it (KAFKA-20734): here one of a stranger, which the fence cannot end."""
+    name = getattr(one.topics, topic)
+    stranger = Producer(
+        {"bootstrap.servers": one.kafka, "transactional.id": f"{one.topics.stem}-x", "transaction.timeout.ms": 600_000}
+    )
+    stranger.init_transactions(60)
+    stranger.begin_transaction()
+    stranger.produce(name, b"1 0", b"k-1", partition=2)
+    assert stranger.flush(60) == 0
+    asked = one.send(0, 40)
+    one.start()
+    limit = time.monotonic() + 240
+    while not one.exits:  # the supervisor starts it again, and again it refuses
+        assert time.monotonic() < limit
+        one.answers.take()
+    assert not one.answers.seen
+    assert f"NeverEnded: a transaction has not ended: {name}/2 at offset 0" in one.log
+    stranger.abort_transaction(60)
+    one.answers.wait(40, 240)
+    assert one.stop() == [0]
+    assert harness.reckon(one.kafka, one.topics, asked).faults() == {}
 
 
 def test_topics_are_checked_before_the_start(kafka: str) -> None:

@@ -160,6 +160,7 @@ def settings(
         watched=(topics.messages,),
         make_tick=make_tick,
         partitions=partitions,
+        outputs=(topics.events,),
         session_timeout=session,
         tick_interval=interval,
         batch_size=batch_size,
