@@ -101,7 +101,7 @@ def ready(sink: Sink, now: float) -> tuple[bool, str]:
 
 def standstill(sink: Sink, waiting: Waiting, now: float) -> Standstill | None:
     """A batch that does not end, or records that are not fetched. `now` as in `ready`."""
-    if sink.waiting_for is not None or not sink.feed.connected:
+    if sink.waiting_for is not None:
         return None
     if now - sink.turned_at > sink.limits.seconds + TURN_SECONDS:
         return Standstill(sink.turned_at, "the batch in hand is not finished")
