@@ -33,6 +33,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 STOPPED_SECONDS: Final = 45.0  # sessions last 10 s at most, the lease of a job with five commands half a minute
 AWAY_SECONDS: Final = 120.0
 REBALANCES: Final = 30
+FENCINGS: Final = 12
+FENCED_SECONDS: Final = 8.0  # the session is 6 s
 REBALANCE_SECONDS: Final = 20.0
 UNDER_WAY: Final = 20  # outcomes of a wave when its misfortune begins
 UPSTREAMS: Final[dict[str, dict[str, Any]]] = {
@@ -132,6 +134,28 @@ def test_a_broker_that_dies_under_load_again_and_again(tmp_path: Path) -> None:
         assert not any(finding.broken for finding in findings), told
         assert part(stack, "kafka")["restarts"] == 3
         it_was_hard(evidence)
+
+
+def test_a_broker_that_is_fenced_while_the_streams_start_again(tmp_path: Path) -> None:
+    """Stopped for longer than its session with its controller, which fences it as both wake, and lets it back."""
+    with supervised(tmp_path, 163, 1) as (stack, world), loading(world) as load:
+        load.register()
+        for number in range(FENCINGS):
+            under_way(load, 200)
+            with standing_still(int(part(stack, "kafka")["pid"])):
+                time.sleep(FENCED_SECONDS)
+            time.sleep(0.5 * (number % 4))
+            kill(stack, "streams")
+        load.settle(400)
+        evidence = Evidence(tmp_path, world.kafka, world.host, world.port)
+        findings = judge(evidence)
+        print(told := table(evidence, findings))
+        assert not any(finding.broken for finding in findings), told
+        assert part(stack, "kafka")["restarts"] == 0
+        it_was_hard(evidence)
+        resigned = (tmp_path / "logs" / "kafka.log").read_text().count("Resigned as the txn coordinator")
+        print(f"{FENCINGS} stops, {resigned} resignations of a coordinator")
+        assert resigned, "the broker was never fenced"
 
 
 def test_a_rebalance_every_twenty_seconds(serve_kafka: ServeKafka, clickhouse: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,8 +43,10 @@ def create(bootstrap: str, topics: Topics, partitions: int = 4) -> None:
     await_leaders(admin, [topic.topic for topic in new])
 
 
-def read(bootstrap: str, topic: str, committed: bool = True) -> list[Message]:
-    """Every record of a topic, a partition after the other."""
+def read(
+    bootstrap: str, topic: str, committed: bool = True, partitions: Collection[int] | None = None
+) -> list[Message]:
+    """Every record of a topic, or of some of its partitions, a partition after the other."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -57,7 +59,7 @@ def read(bootstrap: str, topic: str, committed: bool = True) -> list[Message]:
     )
     records: list[Message] = []
     try:
-        waiting = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        waiting = set(partitions or consumer.list_topics(topic, timeout=10).topics[topic].partitions)
         consumer.assign([TopicPartition(topic, partition, 0) for partition in waiting])
         limit = time.monotonic() + 60
         while waiting:
