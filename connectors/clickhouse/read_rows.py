@@ -1,7 +1,7 @@
 """Reads to the rows ClickHouse is sent, pure: each read is one row, however many rows its profile had.
 
 The record's packed columns go on as they are, checked, and a materialized view expands them
-(`infra/clickhouse/001_energy_reads.sql`, `009_profile_reads.sql`). That is faster than sending ready columns.
+(`infra/clickhouse/001_energy_reads.sql`, `006_profile_reads.sql`). That is faster than sending ready columns.
 """
 
 import struct

@@ -98,3 +98,18 @@ SELECT
     fromUnixTimestamp64Milli(i.stored_at, 'UTC') AS stored_at,
     result
 FROM large_results_in AS i;
+
+-- How long commands took, from their arrival to their outcome. An outcome told again is the outcome of the first.
+CREATE VIEW command_durations AS
+SELECT
+    device_id,
+    correlation_id,
+    operation,
+    status,
+    fault_name,
+    attempts,
+    received_at,
+    settled_at,
+    dateDiff('millisecond', received_at, settled_at) / 1000 AS seconds
+FROM responses FINAL
+WHERE NOT repeated;

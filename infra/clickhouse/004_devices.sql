@@ -39,7 +39,9 @@ CREATE TABLE device_registrations
     channel Nullable(UInt8),
     mbus_identification String,
     cell_id LowCardinality(String),
-    labels Map(LowCardinality(String), String)
+    labels Map(LowCardinality(String), String),
+    polyphase Bool COMMENT 'has phases L2 and L3',
+    communication_method LowCardinality(String) COMMENT 'which modem: GPRS, CDMA, LTE; empty when not known'
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY device_id
@@ -102,7 +104,9 @@ CREATE TABLE device_registrations_in
     mbus_identification String,
     cell_id String,
     label_names Array(String),
-    label_values Array(String)
+    label_values Array(String),
+    polyphase Bool,
+    communication_method String
 )
 ENGINE = Null;
 
@@ -112,7 +116,8 @@ SELECT
     fromUnixTimestamp64Milli(i.at, 'UTC') AS at,
     device_type, protocol, protocol_version, host, port, client_id, logical_device, security, system_title, key_kinds,
     time_zone, gateway_id, channel, mbus_identification, cell_id,
-    mapFromArrays(CAST(label_names, 'Array(LowCardinality(String))'), label_values) AS labels
+    mapFromArrays(CAST(label_names, 'Array(LowCardinality(String))'), label_values) AS labels,
+    polyphase, communication_method
 FROM device_registrations_in AS i;
 
 CREATE TABLE device_time_zones_in
@@ -127,3 +132,96 @@ ENGINE = Null;
 CREATE MATERIALIZED VIEW device_time_zones_mv TO device_time_zones AS
 SELECT device_id, version, fromUnixTimestamp64Milli(i.at, 'UTC') AS at, time_zone
 FROM device_time_zones_in AS i;
+
+-- Where each device is in its life, as last said by SetDeviceLifecycleStatus; a device without a row is NEW_IN_INVENTORY.
+CREATE TABLE device_lifecycles
+(
+    device_id String,
+    version UInt64,
+    at DateTime64(3, 'UTC'),
+    lifecycle LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY device_id
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE device_lifecycles_in
+(
+    device_id String,
+    version UInt64,
+    at Int64,
+    lifecycle String
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW device_lifecycles_mv TO device_lifecycles AS
+SELECT device_id, version, fromUnixTimestamp64Milli(i.at, 'UTC') AS at, lifecycle
+FROM device_lifecycles_in AS i;
+
+-- The devices as they are known now.
+CREATE VIEW devices AS
+SELECT
+    r.device_id AS device_id,
+    device_type, protocol, protocol_version, host, port, client_id, logical_device, security, system_title, key_kinds,
+    if(z.version > r.version, z.time_zone, r.time_zone) AS time_zone,
+    if(l.lifecycle = '', 'NEW_IN_INVENTORY', l.lifecycle) AS lifecycle,
+    gateway_id, channel, mbus_identification, cell_id, labels, polyphase, communication_method,
+    r.at AS registered_at,
+    r.version AS registered_version
+FROM (SELECT * FROM device_registrations FINAL) AS r
+LEFT JOIN (SELECT * FROM device_time_zones FINAL) AS z ON z.device_id = r.device_id
+LEFT JOIN (SELECT * FROM device_lifecycles FINAL) AS l ON l.device_id = r.device_id;
+
+-- Every registration a device ever had, where `device_registrations` keeps the last.
+CREATE TABLE device_registration_history
+(
+    device_id String,
+    version UInt64 COMMENT 'of the device with this registration',
+    at DateTime64(3, 'UTC'),
+    device_type LowCardinality(String),
+    protocol LowCardinality(String),
+    protocol_version LowCardinality(String),
+    host String,
+    port UInt16,
+    time_zone LowCardinality(String) COMMENT 'empty when not known',
+    gateway_id String,
+    channel Nullable(UInt8),
+    mbus_identification String,
+    cell_id LowCardinality(String),
+    labels Map(LowCardinality(String), String),
+    polyphase Bool COMMENT 'has phases L2 and L3',
+    communication_method LowCardinality(String) COMMENT 'which modem: GPRS, CDMA, LTE; empty when not known'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (device_id, version)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW device_registration_history_mv TO device_registration_history AS
+SELECT
+    device_id, version,
+    fromUnixTimestamp64Milli(i.at, 'UTC') AS at,
+    device_type, protocol, protocol_version, host, port, time_zone, gateway_id, channel, mbus_identification, cell_id,
+    mapFromArrays(CAST(label_names, 'Array(LowCardinality(String))'), label_values) AS labels,
+    polyphase, communication_method
+FROM device_registrations_in AS i;
+
+-- What was known of a device, from when to when. The first registration also holds for all time before: reads are older than it.
+CREATE VIEW device_history AS
+SELECT
+    device_id, version,
+    if(lagInFrame(version) OVER w = 0, toDateTime64(0, 3, 'UTC'), at) AS valid_from,
+    leadInFrame(at, 1, toDateTime64('2200-01-01 00:00:00', 3, 'UTC')) OVER w AS valid_to,
+    device_type, protocol, protocol_version, host, port, time_zone, gateway_id, channel, mbus_identification, cell_id, labels,
+    polyphase, communication_method
+FROM device_registration_history FINAL
+WINDOW w AS (PARTITION BY device_id ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
+
+-- Who belongs to what, from when to when: every label, and device_type, protocol, cell_id, gateway_id.
+CREATE VIEW device_groups AS
+SELECT device_id, g.1 AS name, g.2 AS value, valid_from, valid_to
+FROM device_history
+ARRAY JOIN arrayConcat(
+    arrayZip(CAST(mapKeys(labels), 'Array(String)'), mapValues(labels)),
+    [('device_type', toString(device_type)), ('protocol', concat(protocol, ' ', protocol_version)), ('cell_id', toString(cell_id)),
+        ('gateway_id', gateway_id)]) AS g
+WHERE value != '';

@@ -18,7 +18,7 @@ from connectors.clickhouse.queries import Queries
 from connectors.dlms.cosem import Attribute
 from connectors.faces.upstream import Response
 from connectors.simulator.buffers import ZONE
-from connectors.simulator.fleet import identity
+from connectors.simulator.fleet import MODEMS, identity, is_polyphase
 from connectors.simulator.meter import Meter
 from operations._profile import MANAGEMENT_CLIENT, profiles
 from schemas import codec
@@ -78,6 +78,8 @@ def test_a_shipment_registers_its_meters_once(system: System) -> None:
         assert (told["protocol"], told["protocol_version"]) == (profile.protocol, profile.version)
         security = identity(world.fleet, meter.number).security
         assert (told["logical_device"], told["port"], told["security"]) == (meter.number, world.fleet_port, security)
+        assert told["polyphase"] == is_polyphase(world.fleet, meter.number)
+        assert told["communication_method"] == MODEMS.get(profile.version, "GPRS")
         kinds = ["authentication", "encryption", "master", *(["password"] if security == "lls" else [])]
         assert sorted(told["key_kinds"]) == kinds
     assert {(device["protocol"], device["protocol_version"]) for device in found.values()} == profiles().keys()

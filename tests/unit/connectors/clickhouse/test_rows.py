@@ -244,6 +244,8 @@ def registered() -> dict[str, object]:
         "time_zone": "Europe/Amsterdam",
         "labels": {"street": "A"},
         "channel": None,
+        "polyphase": True,
+        "communication_method": "LTE",
     }
     events = (
         ("meterlog.CommandAccepted", {"correlation_id": ID, "command": b"top-secret", "digest": b"top-secret"}),
@@ -264,6 +266,8 @@ def test_the_log_is_stored_without_secrets_and_command_bytes() -> None:
     told = {table: dict(zip(COLUMNS[table], row, strict=True)) for table, row in found}
     assert told["device_registrations_in"]["key_kinds"] == [b"master"]
     assert told["device_registrations_in"]["system_title"] == b"METERLOG".hex().encode()
+    assert told["device_registrations_in"]["polyphase"] is True
+    assert told["device_registrations_in"]["communication_method"] == b"LTE"
     details = [json.loads(row[6]) for table, row in found if table == "device_events_in"]
     assert details[0] == {"correlation_id": ID}
     assert "keys" not in details[1]["registration"]

@@ -1,8 +1,71 @@
--- Reading plans read M-Bus meters as well: whom a plan reads, and what it has of them.
+-- Reading plans, every version of each, as they are on their topic.
+CREATE TABLE plan_versions
+(
+    name LowCardinality(String),
+    version UInt32,
+    at DateTime64(3, 'UTC') COMMENT 'when it was applied',
+    deleted Bool,
+    zone String,
+    device_types Array(String) COMMENT 'of this and the next four all have to hold; an empty one always does',
+    profiles Array(String),
+    cells Array(String),
+    labels Map(String, String),
+    device_ids Array(String),
+    window_begin UInt16 COMMENT 'minute of the local day',
+    window_end UInt16,
+    read_names Array(String),
+    read_operations Array(String),
+    read_profiles Array(String) COMMENT 'INTERVAL, DAILY, MONTHLY; empty for what is no profile',
+    read_days Array(UInt16) COMMENT 'how many days back what is missing is asked for',
+    source String COMMENT 'the file it was applied from'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (name, version)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE plan_versions_in
+(
+    name String,
+    version UInt32,
+    at Int64,
+    deleted Bool,
+    zone String,
+    device_types Array(String),
+    profiles Array(String),
+    cells Array(String),
+    label_names Array(String),
+    label_values Array(String),
+    device_ids Array(String),
+    window_begin UInt16,
+    window_end UInt16,
+    read_names Array(String),
+    read_operations Array(String),
+    read_profiles Array(String),
+    read_days Array(UInt16),
+    source String
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW plan_versions_mv TO plan_versions AS
+SELECT
+    name, version,
+    fromUnixTimestamp64Milli(i.at, 'UTC') AS at,
+    deleted, zone, device_types, profiles, cells,
+    mapFromArrays(label_names, label_values) AS labels,
+    device_ids, window_begin, window_end, read_names, read_operations, read_profiles, read_days, source
+FROM plan_versions_in AS i;
+
+-- The plans by which is read now.
+CREATE VIEW plans AS
+SELECT * FROM
+(
+    SELECT * FROM plan_versions FINAL ORDER BY version DESC LIMIT 1 BY name
+)
+WHERE NOT deleted;
 
 -- Which devices each plan reads. An M-Bus meter belongs to what its own registration says, and to what its gateway's does: the gas of a street
 -- is asked for with the street's electricity meters. A device is there only if some read of the plan can be asked of its kind.
-CREATE OR REPLACE VIEW plan_devices AS
+CREATE VIEW plan_devices AS
 WITH
     chosen AS
     (
@@ -34,7 +97,7 @@ FROM
 -- plan_completeness(plan = 'nightly', zone = 'Europe/Amsterdam', from_day = '2026-11-01', to_day = '2026-11-07'), both days included;
 -- `zone` is the plan's (a view can compute in one zone only). A row belongs to the period its capture time lies in, midnight to the period
 -- it begins; a month is told under its first day. Devices without any row are there with 0.
-CREATE OR REPLACE VIEW plan_completeness AS
+CREATE VIEW plan_completeness AS
 SELECT
     {plan:String} AS plan,
     w.read AS read,
