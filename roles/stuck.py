@@ -107,7 +107,8 @@ class Watch:
 
 class Broker:
     """Asks the broker on a connection of its own: a client that hangs cannot be asked about itself. After a failure it
-    asks with a new client: one whose broker had been fenced for a while was seen never to find it again.
+    asks with a new client: one whose broker had been fenced for a while was seen never to find it again, and one whose
+    broker had died to ask for ever with the leader's epoch that it knew (FENCED_LEADER_EPOCH).
     """
 
     def __init__(self, bootstrap: str, settings: Mapping[str, str]) -> None:
@@ -135,7 +136,13 @@ class Broker:
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """Offsets after the last committed records. Raises KafkaException."""
-        spec: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return self._offsets(OffsetSpec.latest(), places)  # type: ignore[no-untyped-call]
+
+    def begins(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Offsets at which the logs begin. Raises KafkaException."""
+        return self._offsets(OffsetSpec.earliest(), places)  # type: ignore[no-untyped-call]
+
+    def _offsets(self, spec: OffsetSpec, places: Iterable[Place]) -> dict[Place, int]:
         asked = {TopicPartition(*place): spec for place in places}
         if not asked:
             return {}

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from connectors.clickhouse import overtaken
 from connectors.clickhouse.batch import Batch, Partition
+from roles.stuck import Broker
 from schemas import headers
 from schemas.dead_letter import letter
 from schemas.topics import DEAD_LETTERS
@@ -61,8 +61,8 @@ class Feed:
                 **settings,
             }
         )
-        admin = AdminClient({"bootstrap.servers": bootstrap, **settings})
-        self.overtaken = overtaken.Overtaken(overtaken.begins(admin), overtaken.positions(self._consumer))
+        begins = overtaken.begins(Broker(bootstrap, settings))
+        self.overtaken = overtaken.Overtaken(begins, overtaken.positions(self._consumer))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.clickhouse.batch import Partition
+from roles.stuck import Broker
 
 SECONDS: Final = 10.0
 
@@ -77,16 +77,13 @@ class Overtaken:
         ]
 
 
-def begins(admin: AdminClient) -> Starts:
+def begins(broker: Broker) -> Starts:
     """Where the logs begin, as the broker says."""
 
     def ask(places: Iterable[Partition]) -> dict[Partition, int]:
-        earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(*place): earliest for place in places}
         try:
-            told = admin.list_offsets(asked, request_timeout=SECONDS)
-            return {(place.topic, place.partition): future.result(SECONDS).offset for place, future in told.items()}
-        except (KafkaException, TimeoutError) as error:
+            return broker.begins(places)
+        except KafkaException as error:
             raise Unanswered(f"Kafka does not say where its logs begin: {error}") from error
 
     return ask

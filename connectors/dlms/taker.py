@@ -50,11 +50,13 @@ class Taken(NamedTuple):
 
 class _Ends:
     """Asks how far partitions reach, without waiting and on a connection of its own: the consumer's waits for a fetch
-    that finds nothing, and a job that comes meanwhile waited with it (measured: 0.2 s, once in five seconds).
+    that finds nothing, and a job that comes meanwhile waited with it (measured: 0.2 s, once in five seconds). After a
+    failure it asks with a new client: one whose broker died asks for ever with the leader's epoch that it knew.
     """
 
     def __init__(self, settings: Mapping[str, str | int | float | bool]) -> None:
-        self._client = AdminClient({name: value for name, value in settings.items() if not name.startswith("group.")})
+        self._settings = {name: value for name, value in settings.items() if not name.startswith("group.")}
+        self._client = AdminClient(self._settings)
         self._asked: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
 
     def ask(self, places: list[TopicPartition]) -> None:
@@ -74,6 +76,7 @@ class _Ends:
             return None
         asked, self._asked = self._asked, {}
         if any(future.exception() is not None for future in asked.values()):
+            self._client = AdminClient(self._settings)
             return None  # the broker is away; that shows elsewhere
         return {place.partition: future.result().offset for place, future in asked.items()}
 

@@ -1,9 +1,10 @@
-"""The sink's settings: what is missing or wrong is refused by name."""
+"""The sink's settings: what is missing or wrong is refused by name; and when it stands still."""
 
 import pytest
 
-from connectors.clickhouse.role import Settings
+from connectors.clickhouse.role import Settings, sink_of, standstill
 from roles.settings import SettingsWrong
+from roles.stuck import Broker, Standstill, Waiting
 
 GIVEN = {"METERLOG_KAFKA": "broker:9092", "METERLOG_CLICKHOUSE": "store:9440"}
 
@@ -31,3 +32,14 @@ def test_what_is_not_said_has_a_default() -> None:
 def test_what_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsWrong, match=f"^{name}"):
         Settings.read({**GIVEN, name: value})
+
+
+def test_a_sink_that_waits_stands_still_so_that_the_watch_asks_whether_the_server_is_away() -> None:
+    nowhere = "127.0.0.1:1"
+    sink = sink_of(Settings.read({"METERLOG_KAFKA": nowhere, "METERLOG_CLICKHOUSE": nowhere}))
+    waiting = Waiting(Broker(nowhere, {}), sink.feed.reached)
+    assert standstill(sink, waiting, sink.turned_at) is None
+    sink.waiting_for = "Kafka does not say where its logs begin"
+    said = "it waits, and says: Kafka does not say where its logs begin"
+    assert standstill(sink, waiting, sink.turned_at) == Standstill(sink.turned_at, said)
+    sink.feed.close()
