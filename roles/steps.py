@@ -24,7 +24,7 @@ Step = Literal[
     "written",  # and with the broker, but not committed
     "committed",
     "input acknowledged",
-    # worker: jobs, frames, records
+    # worker and store reader: jobs; worker: frames, records
     "job taken",
     "Attempting sent",  # and acknowledged by the broker; the meter has not been asked
     "counter used",  # for a frame that has not been sent
@@ -35,6 +35,9 @@ Step = Literal[
     "result sent",
     # sink: rows
     "row inserted",
+    # planner: looks at what is due, commands
+    "due looked at",
+    "command asked",  # and with the broker; this process has not noted it
     # worker (jobs committed, not started) and sink
     "offset committed",
 ]

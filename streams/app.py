@@ -28,13 +28,11 @@ from roles import settings as roles
 from roles.settings import RoleSettings, SettingsWrong
 from schemas import topics
 from schemas.codec import encode
-from schemas.partition import partition_of
 from schemas.records import Lifecycle, Tick
-from streams import hosting
 from streams.device.keeper import Counts, Partition
 from streams.device.limits import Limits
 from streams.device.state import LAST_COUNTER
-from streams.hosting import host, refuse
+from streams.hosting import Keepers, host, refuse
 from streams.keeper import ShellSettings
 
 APPLICATION = "meterlog-devices"
@@ -103,23 +101,9 @@ def make_tick(_partition: int, now: int, seed: int, ends: Mapping[str, int]) -> 
     return encode(Tick(now, seed, ends[topics.JOB_RESULTS.name], ends[topics.DEVICE_MESSAGES.name]))
 
 
-class Keepers(hosting.Keepers[Partition]):
+def keepers(limits: Limits, partitions: int) -> Keepers[Partition]:
     """Of devices."""
-
-    def __init__(self, limits: Limits, partitions: int) -> None:
-        super().__init__("meterlog_devices", Counts(), _ABOUT, _HELD)
-        self._limits = limits
-        self._partitions = partitions
-
-    def new(self, partition: int, values: Mapping[bytes, bytes], since: int) -> Partition:
-        return Partition(
-            partition,
-            values,
-            lambda key: partition_of(key, self._partitions),
-            self._limits,
-            since=since,
-            counts=self._counts,
-        )
+    return Keepers("meterlog_devices", Partition, limits, Counts(), partitions, _ABOUT, _HELD)
 
 
 def shell_settings(settings: StreamsSettings, partitions: int) -> ShellSettings:
@@ -145,7 +129,7 @@ def run(settings: StreamsSettings) -> NoReturn:
         settings.role,
         topics.DEVICES.name,
         partial(shell_settings, settings),
-        partial(Keepers, settings.limits),
+        partial(keepers, settings.limits),
     )
 
 

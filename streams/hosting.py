@@ -3,9 +3,9 @@
 import gc
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
@@ -15,10 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from roles import steps
+from roles.guards import guards
 from roles.logs import start_logs
-from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
-from roles.stuck import Broker, Watch, all_of
+from roles.stuck import Broker
+from schemas.partition import partition_of
 from streams.keeper import Keeper, ShellSettings
 from streams.status import ShellMetrics, ShellStatus
 
@@ -27,27 +28,50 @@ WAIT_SECONDS: Final = 2.0  # between two looks for a broker that is away at the 
 _log = structlog.get_logger(__name__)
 
 K = TypeVar("K", bound=Keeper)
+Made = TypeVar("Made", bound=Keeper, covariant=True)
+Limits = TypeVar("Limits", contravariant=True)
+Counts = TypeVar("Counts", contravariant=True)
 
 
-class Keepers(Collector, ABC, Generic[K]):
+class Make(Protocol[Made, Limits, Counts]):
+    """A class of keepers, as it is called; `since`: now, ms."""
+
+    def __call__(
+        self,
+        partition: int,
+        values: Mapping[bytes, bytes],
+        partition_of: Callable[[bytes], int],
+        limits: Limits,
+        since: int,
+        counts: Counts,
+    ) -> Made: ...
+
+
+class Keepers(Collector, Generic[K]):
     """Makes the keepers of the partitions a worker comes to own, and shows what they count and hold.
 
     `counts`: a dataclass of numbers that all keepers add to, each of which `about` explains. `gauges`: by name what is
-    summed over the keepers, and what it means.
+    summed over the keepers, and what it means. `partitions`: how many there are in all.
     """
 
     def __init__(
-        self, stem: str, counts: Any, about: Mapping[str, str], gauges: Mapping[str, tuple[Callable[[K], int], str]]
+        self,
+        stem: str,
+        make: Make[K, Any, Any],
+        limits: Any,
+        counts: Any,
+        partitions: int,
+        about: Mapping[str, str],
+        gauges: Mapping[str, tuple[Callable[[K], int], str]],
     ) -> None:
         self._stem, self._counts, self._about, self._gauges = stem, counts, about, gauges
+        self._new = partial(
+            make, partition_of=partial(partition_of, partitions=partitions), limits=limits, counts=counts
+        )
         self._kept: WeakValueDictionary[int, K] = WeakValueDictionary()
 
-    @abstractmethod
-    def new(self, partition: int, values: Mapping[bytes, bytes], since: int) -> K:
-        """The keeper of a partition; `since`: now, ms."""
-
     def make(self, partition: int, values: Mapping[bytes, bytes]) -> Keeper:
-        keeper = self._kept[partition] = self.new(partition, values, time.time_ns() // 1_000_000)
+        keeper = self._kept[partition] = self._new(partition, values, since=time.time_ns() // 1_000_000)
         gc.freeze()  # what was loaded stays: a collection need not look at a million devices
         return keeper
 
@@ -98,16 +122,10 @@ def host(
     registry = CollectorRegistry()
     status = ShellStatus(metrics=ShellMetrics(registry))
     broker = Broker(role.kafka, dict(role.kafka_config))
-    watch = Watch(status.standstill, broker.away, seconds=role.stuck_seconds)
-    watch.start()
-    if role.metrics_port is not None:
-        Probes(
-            registry,
-            live=all_of(status.alive, watch.check),
-            ready=all_of(watch.check, status.ready),
-            host=role.metrics_host,
-            port=role.metrics_port,
-        ).start()
+    for guard in guards(
+        role, registry, standstill=status.standstill, waits=broker.away, ready=status.ready, live=status.alive
+    ):
+        guard.start()
     partitions = partitions_of(role, table, broker, status)
     keepers = make_keepers(partitions)
     registry.register(keepers)

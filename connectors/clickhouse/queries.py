@@ -1,5 +1,6 @@
 """What the faces and the demo read from ClickHouse. Answers are plain values; parameters are escaped by the driver."""
 
+import contextlib
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -12,6 +13,7 @@ from clickhouse_driver.errors import Error, ServerException
 Found = dict[str, Any]
 
 UNKNOWN_DATABASE, UNKNOWN_TABLE = 81, 60
+ANSWER_SECONDS: Final = 5
 COUNTED: Final = (
     "energy_reads",
     "profile_reads",
@@ -43,9 +45,8 @@ class Queries:
 
     def __init__(self, host: str, port: int, *, database: str = "default", **connection: Any) -> None:
         self._where = f"{host}:{port}"
-        self._client = Client(
-            host, port=port, database=database, client_name="meterlog", connect_timeout=5, **connection
-        )
+        self._connection = {"host": host, "port": port, "database": database, **connection}
+        self._client = Client(client_name="meterlog", connect_timeout=5, **self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +57,10 @@ class Queries:
     def close(self) -> None:
         """Let the connection go; the next question opens another."""
         self._client.disconnect()
+
+    def away(self) -> str:
+        """Why the server does not answer a question, on a connection of its own; empty when it does. Any thread."""
+        return away(**self._connection)
 
     def rows_by_table(self) -> dict[str, int]:
         """Rows of each table, each counted once however often it was delivered."""
@@ -253,6 +258,21 @@ class Queries:
         if error.code in {UNKNOWN_DATABASE, UNKNOWN_TABLE}:
             return f"ClickHouse at {self._where} lacks a table (`meterlog migrate` creates them): {reason}"
         return f"ClickHouse at {self._where} refuses, code {error.code}: {reason}"
+
+
+def away(host: str, port: int, **connection: Any) -> str:
+    """Why a server does not answer a question within seconds; empty when it does. `connection` as in `Queries`."""
+    short = {"connect_timeout": ANSWER_SECONDS, "send_receive_timeout": ANSWER_SECONDS}
+    client = Client(host, port=port, client_name="meterlog", **{**connection, **short})
+    try:
+        client.execute("SELECT 1")
+    except (Error, OSError, EOFError) as error:
+        reason = str(getattr(error, "message", "") or error).split("\n", 1)[0][:500]
+        return f"ClickHouse at {host}:{port} is away: {reason}"
+    finally:
+        with contextlib.suppress(Exception):
+            client.disconnect()
+    return ""
 
 
 def _period(device_id: str, since: datetime | None, until: datetime | None) -> Found:

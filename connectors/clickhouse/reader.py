@@ -27,9 +27,11 @@ from connectors.clickhouse.queries import Queries
 from connectors.clickhouse.role import Settings
 from operations import catalogue
 from operations._errors import OperationError
+from roles.guards import guards
 from roles.logs import start_logs
-from roles.probes import Probes
 from roles.settings import SettingsWrong
+from roles.steps import arm, passing
+from roles.stuck import Broker, Standstill, Waiting
 from schemas import codec, headers
 from schemas.records import CommandEnded, Ended, Job, JobEnded, LargeResult
 from schemas.topics import DEAD_LETTERS, JOB_RESULTS, MAX_RESULT_BYTES, RESULTS_LARGE, STORE_JOBS, Topic
@@ -40,7 +42,6 @@ ROLE: Final = "store-reader"
 SOURCE: Final = "meterlog/connectors/clickhouse"
 TURN_SECONDS: Final = 0.5
 DELIVERY_SECONDS: Final = 30.0
-DEAD_SECONDS: Final = 300.0
 ANSWERED: Final = Counter("meterlog_reader_commands_total", "Commands answered.", ["operation", "ended"])
 LEFT: Final = Counter("meterlog_reader_jobs_left_total", "Jobs that came after their deadline.")
 ASIDE: Final = Counter("meterlog_reader_dead_letters_total", "Records that are no jobs.")
@@ -86,6 +87,7 @@ class Reader:
         elif job.deadline <= time.time_ns() // 1_000_000:
             LEFT.inc()
         else:
+            passing("job taken")
             self._tell(job, answer(job, self._store, self._name), record.partition() or 0)
             SECONDS.observe(time.monotonic() - began)
 
@@ -159,9 +161,17 @@ class Reader:
         return delivered[0]
 
 
+def standstill(reader: Reader, waiting: Waiting, now: float) -> Standstill | None:
+    """A job that is not answered, or jobs that are not fetched. `now`: seconds of the monotonic clock."""
+    if now - reader.turned_at > 2 * TURN_SECONDS:
+        return Standstill(reader.turned_at, "the job in hand is not answered")
+    return waiting.standstill() if not reader.unready else None
+
+
 def main() -> None:
     """Run the role with settings from the environment until TERM or INT."""
     try:
+        arm()
         settings = Settings.read()
     except SettingsWrong as error:
         sys.exit(f"{ROLE}: {error}")
@@ -173,9 +183,7 @@ def main() -> None:
         settings.host,
         settings.port,
         database=settings.database,
-        user=settings.user,
-        password=settings.password,
-        secure=settings.secure,
+        **settings.credentials,
         send_receive_timeout=60,
         settings={"max_execution_time": 30},
     )
@@ -194,15 +202,16 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reader.stop.set())
     with ExitStack() as ending:
-        if settings.role.metrics_port is not None:
-            probes = Probes(
-                REGISTRY,
-                live=lambda: (time.monotonic() - reader.turned_at < DEAD_SECONDS, "the loop has not turned"),
-                ready=lambda: (not reader.unready, reader.unready),
-                host=settings.role.metrics_host,
-                port=settings.role.metrics_port,
-            )
-            ending.enter_context(probes)
+        broker = Broker(settings.role.kafka, further)
+        waiting = Waiting(broker, feed.reached)
+        for guard in guards(
+            settings.role,
+            REGISTRY,
+            standstill=lambda: standstill(reader, waiting, time.monotonic()),
+            waits=lambda: broker.away() or store.away(),
+            ready=lambda: (not reader.unready, reader.unready),
+        ):
+            ending.enter_context(guard)
         log.info("started", clickhouse=f"{settings.host}:{settings.port}/{settings.database}", group=group)
         try:
             reader.run()

@@ -24,11 +24,11 @@ from prometheus_client import REGISTRY
 
 from connectors.clickhouse.feed import DeadLetters, Feed
 from connectors.clickhouse.sink import Limits, Sink, Target
+from roles.guards import guards
 from roles.logs import start_logs
-from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong, number, one_of, read_settings, text, whole
 from roles.steps import arm
-from roles.stuck import Broker, Standstill, Waiting, Watch, all_of
+from roles.stuck import Broker, Standstill, Waiting
 from schemas import topics
 
 log = structlog.get_logger()
@@ -133,21 +133,14 @@ def run() -> None:
     with ExitStack() as ending:
         broker = Broker(settings.role.kafka, dict(settings.role.kafka_config))
         waiting = Waiting(broker, sink.feed.reached)
-        watch = Watch(
-            lambda: standstill(sink, waiting, time.monotonic()),
-            lambda: broker.away() or sink.target.away(),
-            seconds=settings.role.stuck_seconds,
-        )
-        ending.enter_context(watch)
-        if settings.role.metrics_port is not None:
-            probes = Probes(
-                REGISTRY,
-                live=watch.check,
-                ready=all_of(watch.check, lambda: ready(sink, time.monotonic())),
-                host=settings.role.metrics_host,
-                port=settings.role.metrics_port,
-            )
-            ending.enter_context(probes)
+        for guard in guards(
+            settings.role,
+            REGISTRY,
+            standstill=lambda: standstill(sink, waiting, time.monotonic()),
+            waits=lambda: broker.away() or sink.target.away(),
+            ready=lambda: ready(sink, time.monotonic()),
+        ):
+            ending.enter_context(guard)
         where = f"{settings.host}:{settings.port}/{settings.database}"
         log.info("started", clickhouse=where, kafka=settings.role.kafka, group=settings.group)
         try:

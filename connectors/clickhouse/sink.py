@@ -24,6 +24,7 @@ from connectors.clickhouse import meters
 from connectors.clickhouse.batch import COLUMNS, Batch, Partition, Record
 from connectors.clickhouse.feed import DeadLetters, Feed, Undelivered
 from connectors.clickhouse.overtaken import Gap, Unanswered
+from connectors.clickhouse.queries import away
 from connectors.clickhouse.rows import Row
 from roles.steps import passing
 
@@ -116,15 +117,7 @@ class Target:
 
     def away(self) -> str:
         """Why the server does not answer a question, on a connection of its own; empty when it does. Any thread."""
-        client = Client(client_name="meterlog-sink", connect_timeout=5, send_receive_timeout=5, **self._connection)
-        try:
-            client.execute("SELECT 1")
-        except (Error, OSError, EOFError) as error:
-            return f"ClickHouse at {self._where} is away: {_first_line(error)}"
-        finally:
-            with contextlib.suppress(Exception):
-                client.disconnect()
-        return ""
+        return away(**self._connection)
 
     def close(self) -> None:
         """Drop the connection; the next insert opens another."""

@@ -26,12 +26,12 @@ from connectors.dlms.teller import Teller
 from connectors.dlms.worker_settings import ROLE, WorkerMetrics, WorkerSettings, raise_descriptor_limit, read_settings
 from operations import catalogue
 from operations._profile import profiles
+from roles.guards import guards
 from roles.logs import start_logs
-from roles.probes import Probes
 from roles.settings import RoleSettings, SettingsWrong
 from roles.settings import read_settings as read_role_settings
 from roles.steps import arm, passing
-from roles.stuck import Broker, Standstill, Watch, all_of
+from roles.stuck import Broker, Standstill
 from schemas import codec
 from schemas.records import Job
 from schemas.topics import JOBS
@@ -176,17 +176,15 @@ async def serve(role: RoleSettings, settings: WorkerSettings, keys: Keys) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     with ExitStack() as stack:
-        watch = Watch(worker.standstill, Broker(role.kafka, dict(role.kafka_config)).away, seconds=role.stuck_seconds)
-        stack.enter_context(watch)
-        if role.metrics_port is not None:
-            probes = Probes(
-                metrics.registry,
-                live=all_of(lambda: (worker.failure is None, str(worker.failure)), watch.check),
-                ready=all_of(watch.check, lambda: (not worker.unready, worker.unready)),
-                host=role.metrics_host,
-                port=role.metrics_port,
-            )
-            stack.enter_context(probes)
+        for guard in guards(
+            role,
+            metrics.registry,
+            standstill=worker.standstill,
+            waits=Broker(role.kafka, dict(role.kafka_config)).away,
+            ready=lambda: (not worker.unready, worker.unready),
+            live=lambda: (worker.failure is None, str(worker.failure)),
+        ):
+            stack.enter_context(guard)
         _log.info("started", name=settings.name, sessions=settings.sessions, group=settings.group)
         await worker.run()
     _log.info("stopped")

@@ -38,15 +38,16 @@ from connectors.planner.plan import PlanWrong, plan_of
 from connectors.planner.plans import Plans
 from connectors.planner.watching import CHUNK, Watched
 from operations._errors import OperationError
+from roles.guards import guards
 from roles.logs import start_logs
-from roles.probes import Probes
 from roles.settings import SettingsWrong, number
+from roles.steps import arm, passing
+from roles.stuck import Broker, Standstill
 from schemas.records import ReadingPlan
 
 log = structlog.get_logger()
 
 ROLE: Final = "planner"
-DEAD_SECONDS: Final = 300.0
 PAUSE_MS: Final = 10_000  # after ClickHouse or Kafka could not be reached
 HEARD_AT_ONCE: Final = 20_000  # responses taken in one turn
 _SHARE: Final = re.compile(r"(\d{1,4})/(\d{1,4})")
@@ -111,12 +112,19 @@ class Planner:
             try:
                 self.turn()
                 self.waiting_for = ""
+                passing("due looked at")
             except (QueryFailed, NotDelivered) as error:
                 FAILED.inc()
                 self.waiting_for = str(error)
                 log.warning("waiting", reason=self.waiting_for)
                 self.stop.wait(self.pace.turn)
             self.stop.wait(self.pace.turn)
+
+    def standstill(self, now: float) -> Standstill | None:
+        """A loop that does not turn. `now`: seconds of the monotonic clock."""
+        if now - self.turned_at <= 2 * self.pace.turn + 1:
+            return None
+        return Standstill(self.turned_at, "what is due is not looked at")
 
     def turn(self) -> None:
         """One look at everything that is due. Raises QueryFailed, NotDelivered."""
@@ -190,6 +198,7 @@ class Planner:
                 except OperationError as refused:  # a plan that is checked cannot ask so: a release may differ
                     log.error("not asked", plan=name, operation=ask.operation, reason=str(refused))
             self.upstream.flush()
+            passing("command asked", len(sent))
         except BaseException:
             watched.again(devices, now + PAUSE_MS)
             raise
@@ -204,6 +213,7 @@ class Planner:
 def main() -> None:
     """Run the role with settings from the environment until TERM or INT."""
     try:
+        arm()
         settings, pace = Settings.read(), Pace.read()
     except SettingsWrong as error:
         sys.exit(f"{ROLE}: {error}")
@@ -212,10 +222,9 @@ def main() -> None:
         settings.host,
         settings.port,
         database=settings.database,
-        user=settings.user,
-        password=settings.password,
-        secure=settings.secure,
-        send_receive_timeout=120,
+        **settings.credentials,
+        send_receive_timeout=60,
+        settings={"max_execution_time": 60},
     )
     stop = Event()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
@@ -228,15 +237,15 @@ def main() -> None:
             sys.exit(f"{ROLE}: {error.args[0].str()}")
         ending.callback(plans.close)
         planner = Planner(plans, store, upstream, pace, stop)
-        if settings.role.metrics_port is not None:
-            probes = Probes(
-                REGISTRY,
-                live=lambda: (time.monotonic() - planner.turned_at < DEAD_SECONDS, "the loop has not turned"),
-                ready=lambda: (not planner.waiting_for, planner.waiting_for),
-                host=settings.role.metrics_host,
-                port=settings.role.metrics_port,
-            )
-            ending.enter_context(probes)
+        broker = Broker(settings.role.kafka, dict(settings.role.kafka_config))
+        for guard in guards(
+            settings.role,
+            REGISTRY,
+            standstill=lambda: planner.standstill(time.monotonic()),
+            waits=lambda: broker.away() or store.away(),
+            ready=lambda: (not planner.waiting_for, planner.waiting_for),
+        ):
+            ending.enter_context(guard)
         log.info(
             "started", clickhouse=f"{settings.host}:{settings.port}/{settings.database}", kafka=settings.role.kafka
         )

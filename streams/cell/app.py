@@ -29,12 +29,10 @@ from roles import settings as roles
 from roles.settings import RoleSettings, SettingsWrong
 from schemas import topics
 from schemas.codec import encode
-from schemas.partition import partition_of
 from schemas.records import Tick
-from streams import hosting
 from streams.cell.keeper import Counts, Partition
 from streams.cell.limits import MOST_CONNECTS, NO_LIMIT, Bounds, CellLimits
-from streams.hosting import host, refuse
+from streams.hosting import Keepers, host, refuse
 from streams.keeper import ShellSettings
 
 APPLICATION: Final = "meterlog-cells"
@@ -114,23 +112,9 @@ def make_tick(_partition: int, now: int, seed: int, _ends: Mapping[str, int]) ->
     return encode(Tick(now, seed, 0))
 
 
-class Keepers(hosting.Keepers[Partition]):
+def keepers(limits: CellLimits, partitions: int) -> Keepers[Partition]:
     """Of cells."""
-
-    def __init__(self, limits: CellLimits, partitions: int) -> None:
-        super().__init__("meterlog_cells", Counts(), _ABOUT, _HELD)
-        self._limits = limits
-        self._partitions = partitions
-
-    def new(self, partition: int, values: Mapping[bytes, bytes], since: int) -> Partition:
-        return Partition(
-            partition,
-            values,
-            lambda key: partition_of(key, self._partitions),
-            self._limits,
-            since=since,
-            counts=self._counts,
-        )
+    return Keepers("meterlog_cells", Partition, limits, Counts(), partitions, _ABOUT, _HELD)
 
 
 def shell_settings(settings: CellsSettings, partitions: int) -> ShellSettings:
@@ -154,7 +138,7 @@ def run(settings: CellsSettings) -> NoReturn:
         settings.role,
         topics.CELLS.name,
         partial(shell_settings, settings),
-        partial(Keepers, settings.limits),
+        partial(keepers, settings.limits),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,18 +19,26 @@ import pytest
 from connectors.dlms.keys import generate
 from connectors.simulator.fleet import FleetSettings, write_shipment
 from infra.embedded.ports import LOOPBACK, free_port
-from infra.embedded.roles import CLICKHOUSE_SINK, DLMS_WORKER, STREAMS
+from infra.embedded.roles import CLICKHOUSE_SINK, DLMS_WORKER, PLANNER, STORE_READER, STREAMS
 from infra.embedded.supervisor import Stack
-from tests.e2e.load import SINK, TIMES, WORKER, loading
+from tests.e2e.load import SINK, TIMES, WORKER, Command, loading
 from tests.e2e.test_kills import kill, part
 from tests.e2e.world import World, fleet_role, until
 
-ROLES: Final = (STREAMS, DLMS_WORKER, CLICKHOUSE_SINK)
-TOLD: Final = {STREAMS.name: TIMES, DLMS_WORKER.name: WORKER, CLICKHOUSE_SINK.name: SINK}
+ROLES: Final = (STREAMS, DLMS_WORKER, CLICKHOUSE_SINK, STORE_READER, PLANNER)
+TOLD: Final = {
+    STREAMS.name: TIMES,
+    DLMS_WORKER.name: WORKER,
+    CLICKHOUSE_SINK.name: SINK,
+    STORE_READER.name: {},
+    PLANNER.name: {},
+}
 STALLS: Final = {
     STREAMS.name: ("command polled:40", "commits nothing, not even ticks"),  # four ticks a second
     DLMS_WORKER.name: ("job taken:3", "the loop of all sessions hangs"),
     CLICKHOUSE_SINK.name: ("row inserted:5", "the batch in hand is not finished"),
+    STORE_READER.name: ("job taken:1", "the job in hand is not answered"),
+    PLANNER.name: ("due looked at:3", "what is due is not looked at"),
 }
 """Where each role stops, and how it has to say so."""
 STUCK_SECONDS: Final = 12.0
@@ -79,6 +88,7 @@ def test_a_role_that_hangs_says_so_and_is_started_again(tmp_path: Path) -> None:
             del environments[role]["METERLOG_STALL_AT"]  # the start after this one is a good one
         told: dict[str, dict[str, str]] = {role: {} for role in STALLS}
         load.ask_to_register()
+        load.send([Command(str(uuid.uuid4()), world.devices[0], "FindMessageLogs", {"page": 0})])
 
         def started_again() -> bool:
             for role, answers in told.items():

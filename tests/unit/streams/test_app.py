@@ -9,7 +9,7 @@ from prometheus_client.exposition import generate_latest
 from roles.settings import SettingsWrong
 from schemas import codec, topics
 from schemas.records import Lifecycle, Tick
-from streams.app import Keepers, make_tick, read_settings, shell_settings
+from streams.app import keepers, make_tick, read_settings, shell_settings
 from streams.device.keeper import Counts
 from streams.device.limits import Limits
 from tests.unit.streams.world import NOON, command
@@ -73,10 +73,10 @@ def test_a_tick_carries_what_the_shell_found() -> None:
 
 
 def test_metrics_sum_over_partitions_and_keep_no_partition_alive() -> None:
-    keepers = Keepers(Limits(), 1)
+    kept = keepers(Limits(), 1)
     registry = CollectorRegistry()
-    registry.register(keepers)
-    keeper = keepers.make(0, {})
+    registry.register(kept)
+    keeper = kept.make(0, {})
     keeper.receive(command(1))
     text = generate_latest(registry).decode()
     assert "meterlog_devices_refused_total 1.0" in text

@@ -9,7 +9,7 @@ from prometheus_client.exposition import generate_latest
 from roles.settings import SettingsWrong
 from schemas import codec, topics
 from schemas.records import Tick
-from streams.cell.app import Keepers, make_tick, read_settings, shell_settings
+from streams.cell.app import keepers, make_tick, read_settings, shell_settings
 from streams.cell.limits import NO_LIMIT, Bounds, CellLimits
 from streams.keeper import Received
 from tests.unit.streams.test_cell import CELL, ask
@@ -85,10 +85,10 @@ def test_what_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_metrics_sum_over_partitions_and_keep_no_partition_alive() -> None:
-    keepers = Keepers(CellLimits(default=Bounds(sessions=0)), 1)
+    kept = keepers(CellLimits(default=Bounds(sessions=0)), 1)
     registry = CollectorRegistry()
-    registry.register(keepers)
-    keeper = keepers.make(0, {})
+    registry.register(kept)
+    keeper = kept.make(0, {})
     asked = codec.encode(ask(1))
     keeper.receive(Received(topics.PERMIT_REQUESTS.name, 0, 0, NOON, CELL.encode(), asked, ()))
     shown = generate_latest(registry).decode()
