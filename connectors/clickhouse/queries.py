@@ -184,7 +184,8 @@ class Queries:
         if not found:
             return None
         if found[0]["large_result"]:
-            large = self._ask("SELECT result FROM large_results FINAL WHERE correlation_id = %(id)s", asked)
+            query = "SELECT result FROM large_results FINAL WHERE correlation_id = %(id)s AND device_id = %(device)s"
+            large = self._ask(query, {"id": named, "device": found[0]["device_id"]})
             found[0]["result"] = large[0]["result"] if large else ""
         return found[0]
 

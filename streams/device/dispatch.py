@@ -8,7 +8,7 @@ An M-Bus meter's job takes no slot: it goes to the gateway at once, whose own jo
 priority and age that its commands bring along. So does what a device and its radio cell have to say to each other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -87,7 +87,7 @@ class Index:
         best, wake = (None, _wake_flying(device, self._limits)) if out else _rank(device, now, self._limits)
         turn = permits.Turn.GO
         if not out and (device.claim is not None or permits.cell_of(device.registration) is not None):
-            turn, look = permits.turn(device, best, now)
+            turn, look = permits.turn(device, best if _calls_a_meter(_due(device.queue, device, now)) else None, now)
             wake = min(wake, look)
         if turn is permits.Turn.ACT or (best is not None and _delegates(device, now)):
             self._at_once[key] = None
@@ -178,13 +178,14 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
         queue = [held for held in device.queue if held.correlation_id not in gone]
     else:
         queue = list(device.queue)
-    due = [held for held in queue if held.not_before <= now and _for_a_worker(device, held)]
+    due = _due(queue, device, now)
     if not due and device.claim is None:
         return events
     # Looks come first: what they look for must not be changed by the others of this job.
     due.sort(key=lambda held: (held.doubt is None, -priority(held, now, limits), held.received_at))
     if device.claim is not None or permits.cell_of(device.registration) is not None:
-        first = min(((-priority(held, now, limits), held.received_at) for held in due), default=None)
+        ranks = ((-priority(held, now, limits), held.received_at) for held in due)
+        first = min(ranks) if _calls_a_meter(due) else None
         turn, _ = permits.turn(device, first, now)
         if turn is permits.Turn.ACT:
             return [*events, permits.act(device, due, first, now, limits)]
@@ -250,6 +251,15 @@ def _span(commands: list[Pending], limits: Limits) -> int:
 def _connects(held: Pending) -> bool:
     found = catalogue().get(held.operation)
     return found is not None and found.connects
+
+
+def _due(queue: Iterable[Pending], device: Device, now: int) -> list[Pending]:
+    return [held for held in queue if held.not_before <= now and _for_a_worker(device, held)]
+
+
+def _calls_a_meter(due: list[Pending]) -> bool:
+    """Whether a job of these needs the permit of a cell: one that asks the store alone, or registers, does not."""
+    return any(_connects(held) for held in due)
 
 
 def _delegates(device: Device, now: int) -> bool:

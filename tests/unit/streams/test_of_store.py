@@ -1,5 +1,6 @@
 """What is asked of the store: a job like any other, on a topic of its own, with one outcome whatever becomes of it."""
 
+from dataclasses import replace
 from typing import Any
 
 from schemas import codec, topics
@@ -11,6 +12,7 @@ from tests.unit.streams.world import (
     DEVICE,
     MINUTE,
     NOON,
+    REGISTRATION,
     World,
     command,
     ended,
@@ -77,6 +79,21 @@ def test_an_m_bus_meter_needs_no_gateway_for_it() -> None:
     meter = gas_meter()
     (job,) = store_jobs(World().holding(meter).batch(tick(NOON), find(1, device_id=meter.device_id)))
     assert job.device_id == meter.device_id
+
+
+def test_a_device_in_a_radio_cell_needs_no_permit_for_it() -> None:
+    """Nobody calls the meter; what does waits for the cell as ever."""
+    celled = registered(registration=replace(REGISTRATION, cell_id="21/7"))
+    world = World().holding(celled)
+    sent = world.batch(tick(NOON), find(1))
+    (job,) = store_jobs(sent)
+    assert on(topics.PERMIT_REQUESTS, sent) == [] and job.permit is None
+    sent = world.batch(ended(job, CommandEnded(uid(1), Ended.SUCCESSFUL, result=FOUND), reached=False))
+    assert len(responses(sent)) == 1 and world.device().idle
+    sent = world.batch(command(2))
+    assert len(on(topics.PERMIT_REQUESTS, sent)) == 1 and jobs(sent) == []
+    sent = world.batch(find(3), tick(NOON + 1))
+    assert store_jobs(sent) == [], "one claim a device: it goes when the permit is there, before or after the other"
 
 
 def test_it_is_answered_in_any_state_of_life_and_not_of_devices_nobody_knows() -> None:
