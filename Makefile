@@ -29,6 +29,7 @@ check: setup ## style, types, import rules, fresh generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m operations._schemas --check
+	$(BIN)/python -m infra.dictionary --check
 
 test: setup ## every test, against containers if an engine answers, else against the embedded stack (TESTS=path for some)
 	@$(BIN)/python -m infra.embedded.warmth
@@ -43,8 +44,9 @@ up: setup ## Kafka, ClickHouse and every role, until Ctrl-C
 bench: setup ## measure, each figure beside its peer; see docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-schemas: setup ## write the generated files anew: Avro schemas, AsyncAPI
+schemas: setup ## write the generated files anew: Avro schemas, AsyncAPI, the data dictionary
 	$(BIN)/python -m operations._schemas
+	$(BIN)/python -m infra.dictionary
 
 operations: setup ## try every operation on a simulated meter of every profile, and write docs/operations.md of what came of it
 	$(BIN)/python -m tests.simulator.operations_page

@@ -13,6 +13,7 @@ import pytest
 
 import streams.device.wire  # noqa: F401 - binds the records of the log, which only streams write
 from connectors.clickhouse.queries import Queries, QueryFailed
+from infra import dictionary
 from infra.migrate import Migration, MigrationRefused, migrate, shipped
 from schemas import codec
 from schemas.records import (
@@ -55,6 +56,12 @@ def response(device: str, operation: str, seconds: float, **changes: Any) -> Res
         "settled_at": AT + int(seconds * 1_000),
     }
     return ResponseHeader(**{**told, **changes})
+
+
+def test_the_data_dictionary_is_what_the_server_has(tables: Tables) -> None:
+    """Every column of every table and view, with its type; `make schemas` writes it."""
+    found = dictionary.tables(tables.ask, tables.database)
+    assert dictionary.written(found, dictionary.shipped_words()) == dictionary.PATH.read_text("utf-8")
 
 
 def test_consumption_jumps_over_no_gap(tables: Tables) -> None:
@@ -387,6 +394,21 @@ def test_a_response_is_found_with_its_result_however_large(tables: Tables) -> No
         ("Nonsense", 1),
     }
     assert tables.queries.rows_by_table()["responses"] == 5
+
+
+def test_devices_may_have_large_results_under_one_id(tables: Tables) -> None:
+    """A correlation id is a device's own: it says nothing of who else used it."""
+    one = response("EM0001", "ReadAlarmRegister", 0.5, large_result="metering.results.large.v1:0:7")
+    two = replace(one, device_id="EM0002", large_result="metering.results.large.v1:0:8")
+    alarms = {"EM0001": ALARMS, "EM0002": {**ALARMS, "alarms": [], "register_1": 0}}
+    results = {device: codec.encode_result("ReadAlarmRegister", each) for device, each in alarms.items()}
+    for told in (one, two, one):
+        large = LargeResult(told.correlation_id, told.device_id, told.operation, results[told.device_id])
+        tables.store([codec.encode_response(told.operation, told, None), large])
+    for device, each in alarms.items():
+        found = tables.queries.response(one.correlation_id, device)
+        assert found is not None and json.loads(found["result"]) == each
+    assert tables.queries.rows_by_table()["large_results"] == 2
 
 
 def test_migrations_are_applied_once_and_a_changed_file_is_refused(tables: Tables) -> None:

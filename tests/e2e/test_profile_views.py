@@ -154,7 +154,7 @@ def test_gas_per_hour_goes_by_the_gas_meters_own_times(tables: Tables) -> None:
     assert found[1][2].isoformat() == "2026-11-01T01:03:00+00:00"
 
 
-@pytest.mark.parametrize(
+DAYS = pytest.mark.parametrize(
     ("day", "starts", "hours"),
     [
         (date(2026, 11, 1), "2026-10-31T23:00", 24),
@@ -162,6 +162,40 @@ def test_gas_per_hour_goes_by_the_gas_meters_own_times(tables: Tables) -> None:
         (date(2026, 10, 25), "2026-10-24T22:00", 25),
     ],
 )
+
+
+@DAYS
+def test_the_fleets_gas_of_a_day_is_the_sum_of_its_meters_hours(
+    tables: Tables, day: date, starts: str, hours: int
+) -> None:
+    """Whichever way a meter's clock differs; and without reading the gas of other months."""
+    rows = hours + 3
+    late, early = [57] * rows, [62] * rows
+    at_once: list[int | None] = [0] * rows
+    flags = [0] * 5 + [4] + [0] * (rows - 6)
+    tables.store(
+        [
+            gas("GM0001", starts, [100 * n for n in range(rows)], taken=[*late]),
+            gas("GM0002", starts, [200 * n for n in range(rows)], taken=[*early], statuses=flags),
+            gas("GM0003", starts, [None if n == 7 else 300 * n for n in range(rows)], taken=at_once),
+            gas("GM0001", "2026-06-01T00:00", [100 * n for n in range(500)]),
+        ]
+    )
+    view = f"gas_curve(day = '{day}', zone = '{ZONE}')"
+    found = tables.ask(f"SELECT hour, meters, consumed_m3 FROM {view} ORDER BY hour")
+    singly = tables.ask(
+        f"SELECT toStartOfHour(interval_start + INTERVAL 30 MINUTE, '{ZONE}') AS hour, count(), sum(consumed_m3) "
+        "FROM gas_consumption WHERE quality = 'ok' "
+        f"AND toDate(interval_start + INTERVAL 30 MINUTE, '{ZONE}') = '{day}' "
+        "GROUP BY hour ORDER BY hour"
+    )
+    assert found == singly and len(found) == hours
+    assert sorted({meters for _, meters, _ in found}) == [2, 3], "an hour is missing of two of them"
+    read = sum(row[3] for row in tables.ask(f"EXPLAIN ESTIMATE SELECT * FROM {view}"))
+    assert 0 < read <= 3 * rows
+
+
+@DAYS
 def test_missing_hours_of_gas_know_the_nights_of_daylight_saving(
     tables: Tables, day: date, starts: str, hours: int
 ) -> None:
