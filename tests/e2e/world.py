@@ -246,13 +246,20 @@ def prepare(world: World) -> None:
 
 @contextmanager
 def running(
-    kafka: str, host: str, port: int, folder: Path, fleet: FleetSettings, more: Iterable[Role] = ()
+    kafka: str,
+    host: str,
+    port: int,
+    folder: Path,
+    fleet: FleetSettings,
+    more: Iterable[Role] = (),
+    change: Callable[[World], None] = lambda world: None,
 ) -> Iterator[System]:
-    """The roles of the walk, `more` and a fleet on these servers, its meters registered. Nothing restarts a role here:
-    it must not die.
+    """The roles of the walk, `more` (of one name the latter) and a fleet on these servers, its meters registered by the
+    shipment as `change` left it. Nothing restarts a role here: it must not die.
     """
     world = World(kafka, host, port, f"e2e_{uuid.uuid4().hex[:10]}", folder, fleet, free_port())
     prepare(world)
+    change(world)
     sink = replace(CLICKHOUSE_SINK, environment=_SINK)
     roles = {
         role.name: Process(role, world.environment, folder, folder / "logs")
