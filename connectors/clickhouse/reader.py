@@ -165,7 +165,7 @@ def standstill(reader: Reader, waiting: Waiting, now: float) -> Standstill | Non
     """A job that is not answered, or jobs that are not fetched. `now`: seconds of the monotonic clock."""
     if now - reader.turned_at > 2 * TURN_SECONDS:
         return Standstill(reader.turned_at, "the job in hand is not answered")
-    return waiting.standstill() if not reader.unready else None
+    return waiting.standstill()
 
 
 def main() -> None:
