@@ -146,6 +146,11 @@ def cell_of(settings: FleetSettings, number: int) -> str:
     return f"1/{(number - 1) % settings.cells + 1}" if settings.cells else ""
 
 
+def street_of(settings: FleetSettings, number: int) -> str:
+    """The label `street` of meter `number` and of its gas meters: 1 to 40."""
+    return str(int(40 * mix(settings.seed, 61, number)) + 1)
+
+
 def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = HOST) -> None:
     """The maker's delivery file of this fleet, CSV with plain keys: for a laboratory (`meterlog devices import
     --plain-keys`)."""
@@ -156,18 +161,18 @@ def write_shipment(path: Path, settings: FleetSettings, port: int, host: str = H
             who = identity(settings, number)
             keys = (who.master, who.authentication, who.encryption) if who.security != "none" else (b"", b"", b"")
             password = who.password if who.security == "lls" else b""
-            street = int(40 * mix(settings.seed, 61, number))
+            street = street_of(settings, number)
             rows.writerow(
                 (who.device_id, "SMART_METER_E", who.protocol, who.version, host, port, number, who.security,
                  who.system_title.hex(), *(key.hex() for key in keys), password.hex(), 16, "Europe/Amsterdam",
-                 f"street={street + 1}", "", "", "", "", cell_of(settings, number),
+                 f"street={street}", "", "", "", "", cell_of(settings, number),
                  str(is_polyphase(settings, number)).lower(), MODEMS.get(who.version, "GPRS"))
             )  # fmt: skip
             for channel in range(1, (settings.gas_meters or 0) + 1):
                 key = sha256(f"meterlog fleet {settings.seed} meter {number} gas {channel}".encode()).digest()[:16]
                 rows.writerow(
                     (gas_meter_id(number, channel), "SMART_METER_G", who.protocol, who.version, "", "", "", "",
-                     "", "", "", "", "", "", "Europe/Amsterdam", f"street={street + 1}",
+                     "", "", "", "", "", "", "Europe/Amsterdam", f"street={street}",
                      who.device_id, channel, f"{number:08d}", key.hex(), "", "", "")
                 )  # fmt: skip
 

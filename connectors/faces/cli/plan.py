@@ -39,14 +39,9 @@ def apply(file: Path, check: bool, places: Places, as_json: bool) -> None:
     if check:
         _say({"name": wanted.name, "right": True}, f"{file} is right", as_json)
         return
-    known = _known(places)
-    version = following(wanted, _latest(known, wanted.name), Upstream.now())
-    if version is None:
-        latest = known[wanted.name][max(known[wanted.name])]
-        _say(_document(latest) | {"changed": False}, f"{latest.name} is unchanged, version {latest.version}", as_json)
-        return
-    _keep(places, version)
-    _say(_document(version) | {"changed": True}, f"{version.name} is applied, version {version.version}", as_json)
+    version, changed = put(places, wanted)
+    told = "applied" if changed else "unchanged"
+    _say(_document(version) | {"changed": changed}, f"{version.name} is {told}, version {version.version}", as_json)
 
 
 @plan.command()
@@ -135,6 +130,19 @@ def status(name: str, first: str | None, last: str | None, limit: int, places: P
     if missing:
         rows = ([row[column] for column in _LACKING] for row in missing)
         print_table("who lacks most", _LACKING, rows, numbers=("missing", "expected"))
+
+
+def put(places: Places, wanted: ReadingPlan) -> tuple[ReadingPlan, bool]:
+    """Read by this plan from now on: the version that counts, and whether it is another than before. Raises Failure,
+    KafkaException.
+    """
+    latest = _latest(_known(places), wanted.name)
+    version = following(wanted, latest, Upstream.now())
+    if version is None:
+        assert latest is not None
+        return latest, False
+    _keep(places, version)
+    return version, True
 
 
 def _known(places: Places) -> dict[str, dict[int, ReadingPlan]]:
