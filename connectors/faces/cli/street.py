@@ -26,8 +26,8 @@ devices = {{ labels = {{ street = "{street}" }} }}
 window = {{ from = "{begin:%H:%M}", to = "{end:%H:%M}" }}
 catch_up = {{ days = {days} }}
 reads = [
-    {{ operation = "GetPeriodicMeterReads", profile = "INTERVAL" }},
-    {{ operation = "GetPeriodicMeterReadsGas", profile = "INTERVAL" }},
+    {{ name = "electricity", operation = "GetPeriodicMeterReads", profile = "INTERVAL" }},
+    {{ name = "gas", operation = "GetPeriodicMeterReadsGas", profile = "INTERVAL" }},
 ]
 """
 
