@@ -39,7 +39,7 @@ CREATE TABLE large_results
 )
 ENGINE = ReplacingMergeTree(stored_at)
 PARTITION BY toYYYYMM(stored_at)
-ORDER BY (correlation_id)
+ORDER BY (correlation_id, device_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Inlets: times as milliseconds, ids as the 16 bytes of a UUID, text as bytes; what the target declares they become here.
