@@ -72,6 +72,7 @@ BENCHMARKS: Final = (
     Benchmark("simulator", ("--meters", "1000"), ("--meters", "1000"), 300),
     Benchmark("queries", (), ("--meters", "1000", "--rounds", "3"), 300),
     Benchmark("recovery", (), ("--devices", "10000", "100000"), 420),
+    Benchmark("night_reads", ("--meters", "10000"), ("--meters", "300"), 1_800),
     Benchmark("rebalance", (), ("--devices", "10000"), 600),
 )
 

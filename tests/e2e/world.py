@@ -275,9 +275,9 @@ def running(
         yield System(world, roles, {name: process.pid for name, process in roles.items()}, imported)
 
 
-def import_shipment(world: World) -> dict[str, Any]:
+def import_shipment(world: World, seconds: float = PATIENCE) -> dict[str, Any]:
     """`meterlog devices import` of the fleet's shipment: what it reports."""
-    done = world.meterlog("devices", "import", "--plain-keys", "--json", str(world.shipment))
+    done = world.meterlog("devices", "import", "--plain-keys", "--json", str(world.shipment), seconds=seconds)
     assert done.returncode == 0, done.stdout + done.stderr
     reported: dict[str, Any] = json.loads(done.stdout)
     return reported
