@@ -22,10 +22,8 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/meterlog --create-home mete
 COPY --from=build /opt/meterlog /opt/meterlog
 USER meterlog
 WORKDIR /var/lib/meterlog
-# Arenas: the C library makes eight a core for the threads of librdkafka, and what these leave behind in each only grows.
 ENV PATH=/opt/meterlog/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    MALLOC_ARENA_MAX=2 \
     METERLOG_DATA=/var/lib/meterlog \
     METERLOG_KEYS=/var/lib/meterlog/keys \
     METERLOG_METRICS_PORT=9464

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from roles import steps
 from roles.guards import guards
 from roles.logs import start_logs
+from roles.memory import keep_little
 from roles.settings import RoleSettings, SettingsWrong
 from roles.stuck import Broker
 from schemas.partition import partition_of
@@ -117,6 +118,7 @@ def host(
     from streams.shell import run_shell  # Faust is imported when it is needed: its import patches and takes a second
 
     steps.arm()
+    keep_little()
     start_logs(name, level=role.log_level, form=role.log_format)
     collect_seldom()
     registry = CollectorRegistry()

@@ -29,6 +29,7 @@ from operations import catalogue
 from operations._errors import OperationError
 from roles.guards import guards
 from roles.logs import start_logs
+from roles.memory import keep_little
 from roles.settings import SettingsWrong
 from roles.steps import arm, passing
 from roles.stuck import Broker, Standstill, Waiting
@@ -175,6 +176,7 @@ def main() -> None:
         settings = Settings.read()
     except SettingsWrong as error:
         sys.exit(f"{ROLE}: {error}")
+    keep_little()
     start_logs(ROLE, level=settings.role.log_level, form=settings.role.log_format)
     catalogue()
     further = dict(settings.role.kafka_config)

@@ -26,6 +26,7 @@ from connectors.clickhouse.feed import DeadLetters, Feed
 from connectors.clickhouse.sink import Limits, Sink, Target
 from roles.guards import guards
 from roles.logs import start_logs
+from roles.memory import keep_little
 from roles.settings import RoleSettings, SettingsWrong, number, one_of, read_settings, text, whole
 from roles.steps import arm
 from roles.stuck import Broker, Standstill, Waiting
@@ -126,6 +127,7 @@ def run() -> None:
         settings = Settings.read()
     except SettingsWrong as error:
         sys.exit(f"{ROLE}: {error}")
+    keep_little()
     start_logs(ROLE, level=settings.role.log_level, form=settings.role.log_format)
     sink = sink_of(settings)
     for number_ in (signal.SIGTERM, signal.SIGINT):

@@ -28,6 +28,7 @@ from operations import catalogue
 from operations._profile import profiles
 from roles.guards import guards
 from roles.logs import start_logs
+from roles.memory import keep_little
 from roles.settings import RoleSettings, SettingsWrong
 from roles.settings import read_settings as read_role_settings
 from roles.steps import arm, passing
@@ -200,6 +201,7 @@ def main() -> int:
     except (SettingsWrong, KeysUnusable) as wrong:
         print(wrong, file=sys.stderr)
         return 2
+    keep_little()
     start_logs(ROLE, level=role.log_level, form=role.log_format)
     settings = replace(settings, sessions=raise_descriptor_limit(settings.sessions))
     profiles()  # a profile that is wrong stops the start

@@ -40,6 +40,7 @@ from connectors.planner.watching import CHUNK, Watched
 from operations._errors import OperationError
 from roles.guards import guards
 from roles.logs import start_logs
+from roles.memory import keep_little
 from roles.settings import SettingsWrong, number
 from roles.steps import arm, passing
 from roles.stuck import Broker, Standstill
@@ -217,6 +218,7 @@ def main() -> None:
         settings, pace = Settings.read(), Pace.read()
     except SettingsWrong as error:
         sys.exit(f"{ROLE}: {error}")
+    keep_little()
     start_logs(ROLE, level=settings.role.log_level, form=settings.role.log_format)
     store = PlanQueries(
         settings.host,

@@ -13,8 +13,6 @@ from infra.embedded.ports import LOOPBACK, claim
 from infra.embedded.roles import Role, Task
 
 LIVE_SECONDS = 5.0
-# The C library makes eight arenas a core for the threads of librdkafka, and what these leave behind in each only grows.
-_CALM = {"MALLOC_ARENA_MAX": "2"}
 
 
 class Process(Part):
@@ -35,7 +33,7 @@ class Process(Part):
         self._child = Child(
             self.name,
             self.role.argv,
-            environment={**_CALM, **os.environ, **self._environment, **settings, **self.role.environment},
+            environment={**os.environ, **self._environment, **settings, **self.role.environment},
             log=self._log,
             folder=self._folder,
             grace=self.role.grace,

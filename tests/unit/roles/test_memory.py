@@ -1,0 +1,35 @@
+"""What `keep_little` does to a process, seen from the C library itself."""
+
+import subprocess
+import sys
+
+_LOOK = """
+import ctypes
+from roles.memory import keep_little
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+libc.free(libc.malloc(1_000_000))  # glibc learns from it to take such blocks from its arenas
+{calm}
+before = libc.mallinfo2().hblkhd
+held = libc.malloc(100_000)
+print(libc.mallinfo2().hblkhd - before >= 100_000)
+"""
+
+
+def _apart(calm: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOK.format(calm=calm)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def test_large_blocks_are_pages_of_their_own_also_after_some_were_freed() -> None:
+    assert _apart("") == "False"
+    assert _apart("keep_little()") == "True"
