@@ -2,9 +2,12 @@
 
 -- What the bits of a profile row's status are called, in all profiles.
 CREATE VIEW profile_status_flags AS
-SELECT bit, name
-FROM VALUES('bit UInt8, name String', (0, 'CRITICAL_ERROR'), (1, 'CLOCK_INVALID'), (2, 'DATA_NOT_VALID'), (3, 'DAYLIGHT_SAVING'),
-    (4, 'NOT_USED'), (5, 'CLOCK_ADJUSTED'), (6, 'RECOVERED_VALUE'), (7, 'POWER_DOWN'));
+SELECT flag.1 AS bit, flag.2 AS name
+FROM
+(
+    SELECT arrayJoin([(0, 'CRITICAL_ERROR'), (1, 'CLOCK_INVALID'), (2, 'DATA_NOT_VALID'), (3, 'DAYLIGHT_SAVING'), (4, 'NOT_USED'),
+        (5, 'CLOCK_ADJUSTED'), (6, 'RECOVERED_VALUE'), (7, 'POWER_DOWN')]) AS flag
+);
 
 -- Profile rows with the flags of their status by name.
 CREATE VIEW energy_profile AS
