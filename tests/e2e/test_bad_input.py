@@ -379,7 +379,8 @@ def test_an_upstream_that_partitions_by_another_rule(system: System, upstream: U
     asked = [each.correlation_id for each in about.values()]
     found = outcomes(upstream, asked)
     assert {response.header.status for response in found.values()} == {Status.SUCCESSFUL}
-    places = [record for record in system.world.committed(COMMANDS.name) if record.key.decode() in devices]
+    keys = {device_id.encode() for device_id in devices}
+    places = [record for record in system.world.committed(COMMANDS.name) if record.key in keys]
     mine = [record for record in places if headers.read(record.headers).correlation_id in asked]
     astray = [each for each in mine if each.partition != partition_of(each.key, PARTITIONS)]
     assert astray, "none of the keys was partitioned otherwise"

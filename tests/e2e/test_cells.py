@@ -55,7 +55,7 @@ GIVEN_AHEAD: Final = 4  # permits that one batch of a cell may grant before it h
 @contextmanager
 def celled(folder: Path, meters: int, cells: int, faults: str) -> Iterator[tuple[Stack, World]]:
     """The whole system under the supervisor that `meterlog up` has, two workers, and meters in cells."""
-    fleet = FleetSettings(meters=meters, seed=21, delay=0.3, cells=cells, gas_meters=1)
+    fleet = FleetSettings(meters=meters, seed=21, delay=0.5, cells=cells, gas_meters=1)
     world = World("", LOOPBACK, 0, "default", folder, fleet, free_port())
     generate(folder / "keys")
     write_shipment(world.shipment, fleet, world.fleet_port)

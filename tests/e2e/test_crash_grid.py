@@ -46,7 +46,8 @@ def cell(role: str, step: str, moment: float, commands: int) -> Cell:
 
 
 def test_every_step_has_its_cell() -> None:
-    assert {step for steps in SHARES.values() for step in steps} == set(STEPS)
+    planner = {"due looked at", "command asked"}  # who asks, and is judged otherwise: test_plan.py
+    assert {step for steps in SHARES.values() for step in steps} == set(STEPS) - planner
 
 
 @pytest.mark.timeout(900)  # a busy machine takes three times as long
