@@ -151,7 +151,7 @@ class World:
         return found
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0, what: str = "the condition") -> None:
     """Wait for it. Raises AssertionError."""
     end = time.monotonic() + seconds
     while not condition():
