@@ -12,7 +12,6 @@ The fleet of simulated meters and this program run on the same cores, so the tim
 import argparse
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +19,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import psutil
-from clickhouse_driver import Client
 
 from benchmarks.figures import Figure, tell
-from benchmarks.stand import conditions, peak_memory
+from benchmarks.stand import conditions, cpu_seconds, peak_memory
 from connectors.dlms.keys import generate
 from connectors.faces.night import Day, await_all
 from connectors.faces.upstream import Upstream
@@ -58,8 +56,7 @@ def processes(stack: Stack) -> dict[str, psutil.Process]:
 
 
 def cpu(found: dict[str, psutil.Process]) -> dict[str, float]:
-    times = {name: process.cpu_times() for name, process in found.items()}
-    return {name: used.user + used.system for name, used in times.items()}
+    return {name: cpu_seconds(process) for name, process in found.items()}
 
 
 def ask(upstream: Upstream, world: World, day: Day) -> set[str]:
@@ -77,10 +74,6 @@ def ask(upstream: Upstream, world: World, day: Day) -> set[str]:
 def produced(world: World) -> int:
     """Rows of profiles that lie on the topic."""
     return sum(len(codec.decode(told.value).times) // 8 for told in committed(world.kafka, READS_PROFILES.name))
-
-
-def stored(client: Client, tables: Iterable[str]) -> dict[str, int]:
-    return {table: int(client.execute(f"SELECT count() FROM {table} FINAL")[0][0]) for table in tables}
 
 
 def night(stack: Stack, world: World) -> tuple[float, dict[str, Used], int]:
@@ -105,7 +98,9 @@ def night(stack: Stack, world: World) -> tuple[float, dict[str, Used], int]:
     seconds = time.monotonic() - began
     after = cpu(found)
     use = {name: Used(after[name] - before[name], peak_memory(process.pid)) for name, process in found.items()}
-    rows = stored(Client(LOOPBACK, port=world.port), ("energy_reads", "profile_reads"))
+    with world.queries() as queries:
+        tables = queries.rows_by_table()
+    rows = {table: tables[table] for table in ("energy_reads", "profile_reads")}
     made, wanted = produced(world), world.fleet.meters * (QUARTERS + HOURS)
     print(f"{wrong} of {len(asked):,} commands failed; rows asked {wanted:,}, produced {made:,}, stored {rows}")
     if wrong or not made == sum(rows.values()) == wanted:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.figures import Figure, tell
-from benchmarks.stand import Streams, broker, conditions, fill, peak_memory
+from benchmarks.stand import Streams, broker, conditions, cpu_seconds, fill, peak_memory
 from streams.device.state import SETTLED_KEPT
 
 ASKED_DEVICES = 1_000_000
@@ -49,7 +49,7 @@ def measure(devices: int) -> Recovered:
             streams.start()
             seconds = time.monotonic() - began
             process = psutil.Process(streams.process.pid)
-            used = process.cpu_times()
+            used = cpu_seconds(process)
             metrics = streams.metrics()
             loaded = round(metrics["meterlog_shell_loaded_values_total"])
             if loaded != devices:
@@ -59,7 +59,7 @@ def measure(devices: int) -> Recovered:
                 size=size,
                 filling=filling,
                 seconds=seconds,
-                cpu=used.user + used.system,
+                cpu=used,
                 loading=metrics["meterlog_shell_load_seconds_sum"] / metrics["meterlog_shell_load_seconds_count"],
                 memory=process.memory_info().rss / 2**20,
                 peak=peak_memory(streams.process.pid),

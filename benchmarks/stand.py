@@ -166,6 +166,12 @@ def at_end(consumer: Consumer, names: Iterable[str]) -> None:
     consumer.assign(places)
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time it has used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def peak_memory(pid: int) -> float:
     """Most resident memory the process ever had, MiB (Linux)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -30,7 +30,7 @@ import psutil
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from benchmarks.figures import Figure, tell
-from benchmarks.stand import PARTITIONS, Streams, at_end, broker, conditions, fill, name_of
+from benchmarks.stand import PARTITIONS, Streams, at_end, broker, conditions, cpu_seconds, fill, name_of
 from benchmarks.streams_shell import ROOT
 from schemas import codec, headers, topics
 from schemas.partition import PARTITIONER
@@ -117,17 +117,12 @@ class Counting:
                 if message.error() is None:
                     stamps.append(message.timestamp()[1])
             if not started and len(stamps) >= first:
-                started, seen_first = _cpu(process), len(stamps)
-        used = _cpu(process) - started
+                started, seen_first = cpu_seconds(process), len(stamps)
+        used = cpu_seconds(process) - started
         self._consumer.close()
         stamps.sort()
         wall = max(1, stamps[-1] - stamps[first]) / 1000
         return Pass((number - first) / wall, (number - seen_first) / used)
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def through_role(

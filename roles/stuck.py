@@ -111,8 +111,8 @@ class Broker:
     broker had died to ask for ever with the leader's epoch that it knew (FENCED_LEADER_EPOCH).
     """
 
-    def __init__(self, bootstrap: str, settings: Mapping[str, str]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, bootstrap: str, settings: Mapping[str, str], seconds: float = ANSWER_SECONDS) -> None:
+        self._bootstrap, self._seconds = bootstrap, seconds
         self._settings: dict[str, str | int | float | bool] = {
             **settings,
             "bootstrap.servers": bootstrap,
@@ -128,27 +128,28 @@ class Broker:
     def away(self) -> str:
         """Why it does not answer; empty when it does."""
         try:
-            self._client().list_topics(timeout=ANSWER_SECONDS)
+            self._client().list_topics(timeout=self._seconds)
         except KafkaException as error:
             self._kept = None
             return f"Kafka at {self._bootstrap} is away: {error.args[0].str()}"
         return ""
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Offsets after the last committed records. Raises KafkaException."""
-        return self._offsets(OffsetSpec.latest(), places)  # type: ignore[no-untyped-call]
+    def ends(
+        self, places: Iterable[Place], isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[Place, int]:
+        """Offsets after the last committed records, or after the last of all. Raises KafkaException."""
+        return self._offsets(OffsetSpec.latest(), places, isolation)  # type: ignore[no-untyped-call]
 
     def begins(self, places: Iterable[Place]) -> dict[Place, int]:
         """Offsets at which the logs begin. Raises KafkaException."""
-        return self._offsets(OffsetSpec.earliest(), places)  # type: ignore[no-untyped-call]
+        return self._offsets(OffsetSpec.earliest(), places, IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
 
-    def _offsets(self, spec: OffsetSpec, places: Iterable[Place]) -> dict[Place, int]:
+    def _offsets(self, spec: OffsetSpec, places: Iterable[Place], isolation: IsolationLevel) -> dict[Place, int]:
         asked = {TopicPartition(*place): spec for place in places}
         if not asked:
             return {}
-        committed = IsolationLevel.READ_COMMITTED
         try:
-            found = self._client().list_offsets(asked, isolation_level=committed, request_timeout=ANSWER_SECONDS)
+            found = self._client().list_offsets(asked, isolation_level=isolation, request_timeout=self._seconds)
             return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
         except KafkaException:
             self._kept = None

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from roles.stuck import Broker
 from streams.keeper import ShellSettings
 from streams.positions import decode, position_key, rebuild_key
 
@@ -62,7 +62,7 @@ class TableReader:
         self._settings = settings
         self._lock = threading.Lock()
         self._asking: Consumer | None = None
-        self._admin: AdminClient | None = None
+        self._broker = Broker(settings.bootstrap, dict(settings.kafka), settings.look_timeout)
 
     def end(self, partition: int) -> int:
         """The offset after the last one of the partition, markers included. Raises KafkaException."""
@@ -82,27 +82,18 @@ class TableReader:
         Raises NeverEnded, KafkaException.
         """
         table, limit = self._settings.table, time.monotonic() + self._settings.look_timeout
-        places = [TopicPartition(topic, partition) for topic in (table, *self._settings.outputs)]
+        places = [(topic, partition) for topic in (table, *self._settings.outputs)]
         while True:
-            ends = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
-            committed = self._ends(places, IsolationLevel.READ_COMMITTED)
-            pending = [f"{topic}/{partition} at offset {at}" for topic, at in committed.items() if at < ends[topic]]
+            ends = self._broker.ends(places, IsolationLevel.READ_UNCOMMITTED)
+            committed = self._broker.ends(places)
+            pending = [f"{place[0]}/{partition} at offset {at}" for place, at in committed.items() if at < ends[place]]
             if not pending:
                 break
             if time.monotonic() >= limit:
                 raise NeverEnded(f"a transaction has not ended: {', '.join(pending)}; see docs/operating.md")
             time.sleep(0.2)
-        if committed[table] != end:
+        if committed[table, partition] != end:
             raise NeverEnded(f"{table}/{partition}: somebody else's transaction ended at {end} while it was loaded")
-
-    def _ends(self, places: Sequence[TopicPartition], isolation: IsolationLevel) -> dict[str, int]:
-        with self._lock:
-            if self._admin is None:
-                self._admin = AdminClient({**dict(self._settings.kafka), "bootstrap.servers": self._settings.bootstrap})
-        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = dict.fromkeys(places, latest)
-        found = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=self._settings.look_timeout)
-        return {place.topic: told.result().offset for place, told in found.items()}
 
     def load(
         self, partition: int, end: int, cancelled: Callable[[], bool]

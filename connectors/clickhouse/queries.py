@@ -82,11 +82,14 @@ class Queries:
 
     def completeness(self, first: date, last: date, zone: str = "UTC") -> list[Found]:
         """By local day, both included: devices, complete ones, rows expected and present, percent."""
-        query = """
+        return self._by_day("completeness", first, last, zone)
+
+    def _by_day(self, view: str, first: date, last: date, zone: str) -> list[Found]:
+        query = f"""
             SELECT day, count() AS devices, countIf(missing = 0) AS complete, sum(expected) AS expected,
                 sum(present) AS present, round(100 * least(present / expected, 1), 2) AS percent
-            FROM completeness(zone = %(zone)s, from_day = %(first)s, to_day = %(last)s)
-            GROUP BY day ORDER BY day"""
+            FROM {view}(zone = %(zone)s, from_day = %(first)s, to_day = %(last)s)
+            GROUP BY day ORDER BY day"""  # noqa: S608 - names of our own
         return self._ask(query, {"first": first.isoformat(), "last": last.isoformat(), "zone": zone})
 
     def incomplete(self, day: date, zone: str = "UTC", *, limit: int = 50) -> list[Found]:

@@ -33,12 +33,7 @@ class ReportQueries(PlanQueries):
 
     def gas_completeness(self, first: date, last: date, zone: str) -> list[Found]:
         """As `completeness`, of the hours of gas."""
-        query = """
-            SELECT day, count() AS devices, countIf(missing = 0) AS complete, sum(expected) AS expected,
-                sum(present) AS present, round(100 * least(present / expected, 1), 2) AS percent
-            FROM gas_completeness(zone = %(zone)s, from_day = %(first)s, to_day = %(last)s)
-            GROUP BY day ORDER BY day"""
-        return self._ask(query, {"first": first.isoformat(), "last": last.isoformat(), "zone": zone})
+        return self._by_day("gas_completeness", first, last, zone)
 
     def most_frequent_events(self, limit: int) -> list[Found]:
         """What most meters had to say, ever: log, event, entries, meters, latest."""

@@ -299,6 +299,13 @@ def table(evidence: Evidence, findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
+def hold(evidence: Evidence) -> None:
+    """Print what was found. Raises AssertionError when a promise was broken."""
+    findings = judge(evidence)
+    print(told := table(evidence, findings))
+    assert not any(finding.broken for finding in findings), told
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Say whether the promises held, from what is left behind.")
     parser.add_argument("folder", type=Path, help="holds sent.jsonl and ledger.jsonl")

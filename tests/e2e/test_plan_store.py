@@ -30,25 +30,23 @@ from tests.e2e.tables import Tables
 
 ZONE = "Europe/Amsterdam"
 AT = millis("2026-10-01T12:00:00")
-ALL = """
+HEAD = """
 name = "{name}"
 zone = "Europe/Amsterdam"
 window = {{ from = "01:00", to = "05:00" }}
 devices = {{ {devices} }}
+"""
+ALL = f"""{HEAD}
 reads = [
-    {{ operation = "GetPeriodicMeterReads", profile = "INTERVAL" }},
-    {{ operation = "GetPeriodicMeterReads", profile = "MONTHLY" }},
+    {{{{ operation = "GetPeriodicMeterReads", profile = "INTERVAL" }}}},
+    {{{{ operation = "GetPeriodicMeterReads", profile = "MONTHLY" }}}},
 ]
 """
-GAS = """
-name = "{name}"
-zone = "Europe/Amsterdam"
-window = {{ from = "01:00", to = "05:00" }}
-devices = {{ {devices} }}
+GAS = f"""{HEAD}
 reads = [
-    {{ operation = "GetPeriodicMeterReads", profile = "INTERVAL" }},
-    {{ operation = "GetPeriodicMeterReadsGas", profile = "INTERVAL" }},
-    {{ operation = "GetPeriodicMeterReadsGas", profile = "DAILY" }},
+    {{{{ operation = "GetPeriodicMeterReads", profile = "INTERVAL" }}}},
+    {{{{ operation = "GetPeriodicMeterReadsGas", profile = "INTERVAL" }}}},
+    {{{{ operation = "GetPeriodicMeterReadsGas", profile = "DAILY" }}}},
 ]
 """
 

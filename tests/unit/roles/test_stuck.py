@@ -65,7 +65,7 @@ class PlayedBroker(Broker):
         super().__init__("127.0.0.1:1", {})
         self.told: dict[Place, int] | None = {}
 
-    def ends(self, places: object) -> dict[Place, int]:
+    def ends(self, places: object, isolation: object = None) -> dict[Place, int]:
         if self.told is None:
             raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
         return self.told
