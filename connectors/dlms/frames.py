@@ -17,7 +17,9 @@ from connectors.dlms.cosem.wrapper import WpduReader
 MAX_BYTES: Final = 1_048_576
 _HDLC_FLAG: Final = 0x7E
 _UNKNOWN: Final = "<Data="  # how the translator shows what it does not know
-_ONE_AT_A_TIME: Final = Lock()  # the translator has state, and the standard output is one for all threads
+# The translator has state, and the standard output is one for all threads. Its package imports itself in circles, which
+# two threads that begin together were seen to fail at (KeyError: 'gurux_dlms').
+_ONE_AT_A_TIME: Final = Lock()
 
 
 class NotAFrame(ValueError):
@@ -62,10 +64,11 @@ def readable(data: bytes) -> str:
 
 
 def _apdu(apdu: bytes) -> str:
-    translator = _translator()
     try:
         with _ONE_AT_A_TIME, redirect_stdout(StringIO()):  # it prints what it cannot read
-            text: str = translator.pduToXml(bytes(apdu))
+            text: str = _translator().pduToXml(bytes(apdu))
+    except NotAFrame:
+        raise
     except Exception as error:  # it has no error of its own: IndexError, ValueError, TypeError ...
         raise NotAFrame(f"the APDU is malformed: {type(error).__name__}") from None
     if not text or text.startswith(_UNKNOWN):

@@ -91,8 +91,11 @@ class FrameLog:
         told: list[asyncio.Task[None]] = []
         while (item := await self._queue.get()) is not None:
             record, apdu = item
-            text = await asyncio.to_thread(_translated, apdu)
-            told.append(asyncio.create_task(self._told(replace(record, text=text))))
+            try:
+                record = replace(record, text=await asyncio.to_thread(_translated, apdu))
+            except Exception as error:  # the frame is told without it: a translator must not cost a job its result
+                _log.error("frame_not_translated", job=record.job, sequence=record.sequence, error=type(error).__name__)
+            told.append(asyncio.create_task(self._told(record)))
         if told:
             await asyncio.wait(told)
 

@@ -1,5 +1,6 @@
 """Frames made readable: what people see, and what they are told about bytes that are none."""
 
+import subprocess
 import sys
 from xml.etree import ElementTree
 
@@ -80,3 +81,18 @@ def test_without_the_translator_it_says_what_to_install(monkeypatch: pytest.Monk
             readable(GET)
     finally:
         frames._translator.cache_clear()
+
+
+def test_sessions_that_begin_together_all_get_their_translation() -> None:
+    """In a process of its own: what is tried is the first import of the translator, by many threads at once."""
+    program = f"""
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from connectors.dlms.frames import readable
+sys.setswitchinterval(1e-5)
+with ThreadPoolExecutor(8) as pool:
+    told = set(pool.map(readable, [bytes.fromhex("{GET.hex()}")] * 64))
+print(len(told), "GetRequest" in told.pop())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 True\n"), done.stderr

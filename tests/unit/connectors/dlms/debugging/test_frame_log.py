@@ -296,3 +296,16 @@ def test_every_other_attribute_of_the_profiles_is_shown() -> None:
     assert of_association == {"secret", "user_list", "current_user"}
     # Who is called, PPP with its password, the modem with its PIN, whom a message is taken from.
     assert {class_id for class_id, _ in hidden_names} <= {15, 29, 44, 45, 60}
+
+
+def test_a_translator_that_breaks_costs_the_text_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(data: bytes) -> str:
+        raise KeyError("gurux_dlms")  # seen: its first import by two threads
+
+    joined = join(Mechanism.HLS5).opened()
+    joined.run(joined.client.get(CLOCK))
+    assert all(frame.text for frame in logged(joined.wire, joined.client))
+    monkeypatch.setattr("connectors.dlms.frames.readable", broken)
+    told = logged(joined.wire, joined.client)
+    assert told and [frame.sequence for frame in told] == list(range(len(told)))
+    assert {frame.text for frame in told} == {""}
