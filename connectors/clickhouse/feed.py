@@ -22,6 +22,7 @@ from schemas.topics import DEAD_LETTERS
 log = structlog.get_logger()
 
 CHUNK: Final = 100  # records asked for at once: bounds how far a batch may pass its bytes
+HELD: Final = 5_000  # records that may come while a commit is waited for; then fetching pauses
 FLUSH_SECONDS: Final = 30.0
 COMMIT_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 5.0
@@ -36,13 +37,14 @@ class Feed:
     """A member of the consumer group. Raises KafkaException only for what the client itself calls fatal."""
 
     def __init__(self, bootstrap: str, topics: Sequence[str], group: str, **settings: Any) -> None:
-        self._ends: dict[Partition, int] = {}  # positions behind the last record: transaction markers lie there
         self._reached: dict[Partition, int] = {}  # everything below was taken; -1: nothing was heard of it yet
         self._held: list[Message] = []
         # Kept here: asking the client is a question to its own thread, and was seen to wait for tens of seconds.
         self._owned: set[Partition] = set()
         self._topics = set(topics)
         self._waiting = False
+        self._asked: dict[Partition, int] = {}  # by the last commit
+        self._refusals: list[str] | None = None  # of it; None: not answered yet
         self.connected = True
         self._consumer = Consumer(
             {
@@ -57,6 +59,7 @@ class Feed:
                 "queued.max.messages.kbytes": 16_384,  # each partition
                 "topic.metadata.refresh.interval.ms": 10_000,  # topics may be applied after the sink was started
                 "reconnect.backoff.ms": 250,
+                "on_commit": self._committed,
                 "error_cb": self._told,  # served while records are taken; the broker's absence is told here alone
                 **settings,
             }
@@ -66,7 +69,6 @@ class Feed:
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._ends.clear()
         self.overtaken.forget()
         self._owned = {(each.topic, each.partition) for each in partitions}
         self._reached = dict.fromkeys(self._owned, -1)
@@ -116,7 +118,6 @@ class Feed:
 
     def _heard(self, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
-            self._ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
             self._reach(message, 0)
             self.connected = True
         elif error.fatal():
@@ -146,47 +147,61 @@ class Feed:
             self._consumer.pause(self._partitions())
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
-                message = self._consumer.poll(min(left, 0.5))
-                if message is not None and (error := message.error()) is not None:
-                    self._heard(message, error)
-                elif message is not None:
-                    self._held.append(message)  # fetched before the pause
-                    self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
-                    self._reach(message)
+                self._poll(min(left, 0.5))
         finally:
             self._waiting = False
             self._consumer.resume(self._partitions())
 
+    def _poll(self, seconds: float) -> None:
+        """Serve the client's callbacks; a record that comes meanwhile is held for the next batch."""
+        message = self._consumer.poll(seconds)
+        if message is not None and (error := message.error()) is not None:
+            self._heard(message, error)
+        elif message is not None:
+            self._held.append(message)
+            self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
+            self._reach(message)
+
     def commit(self, ends: Mapping[Partition, int]) -> bool:
         """Commit positions of partitions still owned. False: they were not taken, or nobody said so in time, so the
         records may come again.
+
+        Asked and then waited for, not asked synchronously: librdkafka 2.16 waits without end for the answer of a broker
+        that died meanwhile, and until then every other call to the consumer waits as well.
         """
-        offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in self._owned]
-        if not offsets:
+        asked = {place: offset for place, offset in ends.items() if place in self._owned}
+        if not asked:
             return True
+        self._asked, self._refusals = asked, None
         refusals = [f"no answer within {COMMIT_SECONDS:.0f} s"]
-
-        def ask() -> None:
-            nonlocal refusals
-            try:
-                answered: Any = self._consumer.commit(offsets=offsets, asynchronous=False)
-            except (KafkaException, RuntimeError) as error:  # RuntimeError: closed meanwhile
-                refusals = [str(error)]
-            else:
-                refusals = [f"{each.topic}[{each.partition}]: {each.error.str()}" for each in answered if each.error]
-
-        _within(COMMIT_SECONDS, ask)
+        try:
+            self._consumer.commit(offsets=[TopicPartition(*place, at) for place, at in asked.items()])
+        except KafkaException as error:
+            refusals = [str(error)]
+        else:
+            until = time.monotonic() + COMMIT_SECONDS
+            while self._refusals is None and (left := until - time.monotonic()) > 0:
+                if len(self._held) < HELD:
+                    self._poll(min(left, 0.5))
+                else:
+                    self.stay(min(left, 0.1))
+            refusals = refusals if self._refusals is None else self._refusals
         for reason in refusals:
             log.warning("position not committed", reason=reason)
         return not refusals
 
+    def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """The answer to a commit. One that comes when nobody waits for it any more is passed over."""
+        if {(each.topic, each.partition): each.offset for each in places} == self._asked:
+            failed = [f"{each.topic}[{each.partition}]: {each.error.str()}" for each in places if each.error]
+            self._refusals = [error.str()] if error is not None else failed
+
     def lag(self) -> dict[str, int]:
         """Records (and transaction markers) of each topic behind the positions of this member, as last heard."""
         lag: dict[str, int] = {}
-        for place in self._consumer.position(self._partitions()):
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-            position = max(place.offset, self._ends.get((place.topic, place.partition), 0))
-            lag[place.topic] = lag.get(place.topic, 0) + (max(high - position, 0) if position >= 0 <= high else 0)
+        for (topic, partition), reached in self.reached().items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            lag[topic] = lag.get(topic, 0) + (max(high - reached, 0) if reached >= 0 <= high else 0)
         return lag
 
     def close(self) -> None:
@@ -198,8 +213,8 @@ class Feed:
 def _within(seconds: float, act: Callable[[], object]) -> bool:
     """Whether `act` ended in time; if not it goes on, on a thread that holds up nothing.
 
-    librdkafka 2.16 waits without end for the answer to a commit, and its `close` for commits under way: seen for
-    minutes with a broker that was killed between poll and commit. The role has to go on turning and to end when told.
+    librdkafka 2.16 closes only when commits under way are answered: seen for minutes with a broker that was killed
+    between poll and commit. The role has to end when told.
     """
     thread = Thread(target=act, daemon=True)
     thread.start()

@@ -229,7 +229,6 @@ def send_in_transactions(world: World, *devices: str) -> None:
         world.sent += 1
 
 
-@pytest.mark.faults  # fails when the broker dies within a commit: docs/promises.md, "Not passed yet"
 @pytest.mark.timeout(600)  # a busy machine takes long to start a broker twice
 def test_a_broker_away_is_said_and_waited_for(clickhouse: Any, tmp_path: Path) -> None:
     broker = Kafka(tmp_path, tmp_path / "logs", heap_mb=256)
