@@ -8,13 +8,15 @@ since a loop that hangs cannot tell of itself.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import structlog
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from roles.probes import Check
 
@@ -106,9 +108,10 @@ class Watch:
 
 
 class Broker:
-    """Asks the broker on a connection of its own: a client that hangs cannot be asked about itself. After a failure it
-    asks with a new client: one whose broker had been fenced for a while was seen never to find it again, and one whose
-    broker had died to ask for ever with the leader's epoch that it knew (FENCED_LEADER_EPOCH).
+    """Asks the broker on a connection of its own: a client that hangs cannot be asked about itself. Any thread may ask.
+
+    After a failure it asks with a new client: one whose broker had been fenced for a while was seen never to find it
+    again, and one whose broker had died to ask for ever with the leader's epoch that it knew (FENCED_LEADER_EPOCH).
     """
 
     def __init__(self, bootstrap: str, settings: Mapping[str, str], seconds: float = ANSWER_SECONDS) -> None:
@@ -119,18 +122,29 @@ class Broker:
             "log_level": 2,
         }
         self._kept: AdminClient | None = None
+        self._lock = threading.Lock()
 
-    def _client(self) -> AdminClient:
-        if self._kept is None:
-            self._kept = AdminClient(self._settings)
-        return self._kept
+    @contextmanager
+    def _asking(self) -> Iterator[AdminClient]:
+        """The client, held by who asks until all is answered: what is asked of one that was let go of is never
+        answered, and threads that made the first one together waited so without end.
+        """
+        with self._lock:
+            client = self._kept = self._kept or AdminClient(self._settings)
+        try:
+            yield client
+        except KafkaException:
+            with self._lock:
+                if self._kept is client:
+                    self._kept = None
+            raise
 
     def away(self) -> str:
         """Why it does not answer; empty when it does."""
         try:
-            self._client().list_topics(timeout=self._seconds)
+            with self._asking() as client:
+                client.list_topics(timeout=self._seconds)
         except KafkaException as error:
-            self._kept = None
             return f"Kafka at {self._bootstrap} is away: {error.args[0].str()}"
         return ""
 
@@ -148,12 +162,15 @@ class Broker:
         asked = {TopicPartition(*place): spec for place in places}
         if not asked:
             return {}
+        with self._asking() as client:
+            found = client.list_offsets(asked, isolation_level=isolation, request_timeout=self._seconds)
+            return {(place.topic, place.partition): self._told(future) for place, future in found.items()}
+
+    def _told(self, future: Future[ListOffsetsResultInfo]) -> int:
         try:
-            found = self._client().list_offsets(asked, isolation_level=isolation, request_timeout=self._seconds)
-            return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
-        except KafkaException:
-            self._kept = None
-            raise
+            return future.result(2 * self._seconds).offset
+        except TimeoutError:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the client itself does not answer")) from None
 
 
 class Waiting:
