@@ -57,7 +57,8 @@ CREATE TABLE bare (device_id LowCardinality(String), period LowCardinality(Strin
   export_rate2 Nullable(Int64) CODEC(GCD, DoubleDelta, ZSTD(1)),
   status UInt8 CODEC(ZSTD(1)),
   received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)), correlation_id String CODEC(ZSTD(1)))
-ENGINE = ReplacingMergeTree(received_at) PARTITION BY toYYYYMM(captured_at) ORDER BY (device_id, period, captured_at)
+ENGINE = ReplacingMergeTree(received_at) PARTITION BY toYYYYMM(captured_at)
+  ORDER BY (toDate(captured_at), device_id, period, captured_at)
 SETTINGS non_replicated_deduplication_window = 10000
 """
 BARE_COLUMNS: Final = "device_id, period, captured_at, import_total, export_total, status, received_at, correlation_id"

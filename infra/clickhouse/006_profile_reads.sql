@@ -1,7 +1,8 @@
 -- Rows of all profiles but the electricity meter's energy profiles: gas by hour, day and month, power quality, and whatever profile was
 -- asked for by its logical name. Narrow: one row a meter, quantity and capture time, as every meter stores other quantities.
 --
--- The quantity comes first in the sort key: who asks for gas reads no row of voltages, and the other way round (docs/analytics.md).
+-- The quantity comes first in the sort key: who asks for gas reads no row of voltages, and the other way round; then the day, as in
+-- energy_reads (docs/analytics.md).
 CREATE TABLE profile_reads
 (
     device_id LowCardinality(String) COMMENT 'of gas the gas meter''s own',
@@ -14,11 +15,12 @@ CREATE TABLE profile_reads
     value_at Nullable(DateTime64(3, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'when an M-Bus meter took the value; NULL: not known, or the time of the row',
     status UInt8 CODEC(ZSTD(1)) COMMENT 'AMR profile status, one bit a flag: the views name them; 0 if the profile has none',
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'when the row came in; of two reads of one row the later wins',
-    correlation_id UUID CODEC(ZSTD(1)) COMMENT 'the command that read it'
+    correlation_id UUID CODEC(ZSTD(1)) COMMENT 'the command that read it',
+    INDEX captured captured_at TYPE minmax
 )
 ENGINE = ReplacingMergeTree(received_at)
 PARTITION BY toYYYYMM(captured_at)
-ORDER BY (quantity, profile, device_id, captured_at)
+ORDER BY (quantity, profile, toDate(captured_at), device_id, captured_at)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- One row a record: its columns side by side, each as the little-endian bytes the record carries.

@@ -60,9 +60,7 @@ FROM
         ifNull(export_total - lagInFrame(export_total) OVER w, 0) AS exported_kwh,
         dateDiff('millisecond', lagInFrame(toNullable(captured_at)) OVER w, captured_at) AS since_ms
     FROM energy_reads FINAL
-    -- Before FINAL joins what was read twice: a thirtieth of a month is joined, not all of it. Both are of the row's key, so no reading of
-    -- a row is left out while another stays.
-    PREWHERE period = 'INTERVAL'
+    WHERE period = 'INTERVAL'
         AND captured_at >= toDateTime({day:Date}, {zone:String})
         AND captured_at <= toDateTime({day:Date} + 1, {zone:String})
     WINDOW w AS (PARTITION BY device_id ORDER BY captured_at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
