@@ -55,6 +55,7 @@ TOLD: Final = {
 }
 SETTLE_SECONDS: Final = 420.0
 KEPT_WHOLE: Final = (DEVICE_EVENTS.name, DEAD_LETTERS.name)
+KAFKA_HEAP_MB: Final = 320  # a heap is filled up to its bound in any case: so it is before the warm-up is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def standing(options: Options) -> Iterator[tuple[Stack, World]]:
     def announce(line: str) -> None:
         options.notice(stack=line)
 
-    with Stack(options.folder, roles=[*roles, fleet_role(world, FAULTS)], announce=announce) as stack:
+    running = [*roles, fleet_role(world, FAULTS)]
+    with Stack(options.folder, roles=running, announce=announce, kafka_heap_mb=KAFKA_HEAP_MB) as stack:
         world.kafka, world.port = stack.kafka.bootstrap, stack.clickhouse.port
         yield stack, world
 
@@ -98,7 +100,7 @@ def shorten(admin: AdminClient, minutes: float) -> None:
     settings |= {name: {"segment.ms": segment} for name in INTERNAL if name != "__cluster_metadata"}
     for topic in TOPICS:
         if topic.compacted:
-            settings[topic.name]["max.compaction.lag.ms"] = segment
+            settings[topic.name] |= {"max.compaction.lag.ms": segment, "delete.retention.ms": segment}
         elif topic.name not in KEPT_WHOLE:
             settings[topic.name]["retention.ms"] = str(round(60_000 * minutes / 8))
     resources = [

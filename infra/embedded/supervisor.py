@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 from infra.embedded import folder
 from infra.embedded.clickhouse import ClickHouse
 from infra.embedded.errors import RoleFailed, StackError
-from infra.embedded.kafka import Kafka
+from infra.embedded.kafka import HEAP_MB, Kafka
 from infra.embedded.liveness import UNLIVE_SECONDS, Liveness
 from infra.embedded.part import Part
 from infra.embedded.process import Process, run_task
@@ -78,10 +78,11 @@ class Stack:
         *,
         tasks: Sequence[Task] = TASKS,
         unlive_seconds: float = UNLIVE_SECONDS,
+        kafka_heap_mb: int = HEAP_MB,
     ) -> None:
         self.data = data.resolve()
         self.logs = self.data / "logs"
-        self.kafka = Kafka(self.data / "kafka", self.logs, port=ports.kafka, announce=announce)
+        self.kafka = Kafka(self.data / "kafka", self.logs, port=ports.kafka, heap_mb=kafka_heap_mb, announce=announce)
         self.clickhouse = ClickHouse(
             self.data / "clickhouse", self.logs, port=ports.clickhouse, http_port=ports.clickhouse_http
         )

@@ -1,4 +1,4 @@
-"""What `keep_little` does to a process, seen from the C library itself."""
+"""What `keep_little` does to a process, seen from the C library and the system."""
 
 import subprocess
 import sys
@@ -33,3 +33,33 @@ def _apart(calm: str) -> str:
 def test_large_blocks_are_pages_of_their_own_also_after_some_were_freed() -> None:
     assert _apart("") == "False"
     assert _apart("keep_little()") == "True"
+
+
+_HOLES = """
+import ctypes
+from roles.memory import give_back
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4_096
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+libc.mallopt(-3, 1_000_000)
+blocks = [libc.malloc(20_000) for _ in range(2_000)]
+for block in blocks:
+    ctypes.memset(block, 1, 20_000)
+for block in blocks[::2]:
+    libc.free(block)  # and each lies between two that stay
+before = held()
+{calm}
+print(before - held() >= 10_000_000)
+"""
+
+
+def test_pages_between_what_stays_are_given_back() -> None:
+    for calm, given in (("", "False"), ("give_back()", "True")):
+        done = subprocess.run(
+            [sys.executable, "-c", _HOLES.format(calm=calm)], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stdout.strip() == given
