@@ -70,3 +70,5 @@ def test_from_the_command_line(tables: Tables, server: Server, tmp_path: Path, m
     assert (again.exit_code, "is there already" in again.output) == (1, True)
     wrong = runner.invoke(cli, ["export", "energy_profile", str(tmp_path / "profile.xlsx")])
     assert (wrong.exit_code, ".parquet, .csv, .jsonl" in wrong.output) == (2, True)
+    nowhere = runner.invoke(cli, ["export", "energy", str(tmp_path / "none.csv")])
+    assert (nowhere.exit_code, "there is no table or view 'energy'" in nowhere.output) == (1, True)

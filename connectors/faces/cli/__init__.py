@@ -56,6 +56,15 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             raise click.UsageError(f"{error.format_message()}\nCommands: {', '.join(COMMANDS)}", ctx) from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would say "Aborted!" and end with 1
+            from connectors.faces.cli.terminal import errors
+
+            errors.print("stopped")
+            ctx.exit(130)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="meterlog")

@@ -118,7 +118,10 @@ def list_devices(limit: int, like: str | None, places: Places, as_json: bool) ->
     elif not found:
         console.print("no devices; add some with `meterlog devices import FILE`")
     else:
-        columns = ("device_id", "device_type", "protocol", "protocol_version", "host", "port", "security")
+        for device in found:
+            if device["gateway_id"]:  # it is called through its gateway, by its gateway's security
+                device |= {"port": None, "security": None}
+        columns = ("device_id", "device_type", "protocol", "protocol_version", "gateway_id", "host", "port", "security")
         print_table("", columns, ([device.get(column) for column in columns] for device in found))
 
 

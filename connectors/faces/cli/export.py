@@ -9,9 +9,11 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as Bar
 
 from connectors.clickhouse.export import FORMATS, Progress, export
+from connectors.clickhouse.queries import QueryFailed
 from connectors.faces.cli.places import Places, places_option
 from connectors.faces.cli.terminal import Failure, console, errors, json_option, print_json
 
+UNKNOWN_TABLE: Final = "Code: 60."
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\(.*\))?", re.DOTALL)
 
 
@@ -49,6 +51,10 @@ def export_command(source: str, file: Path, where: str, force: bool, places: Pla
             written = export(server, query, file, told)
         except OSError as error:
             raise Failure(f"{file}: {error.strerror or error}") from None
+        except QueryFailed as error:
+            if UNKNOWN_TABLE in str(error):
+                raise Failure(f"there is no table or view {source!r}", "docs/data-dictionary.md lists them.") from None
+            raise
     if as_json:
         print_json({"file": str(file), "bytes": written})
     else:

@@ -16,6 +16,7 @@ from connectors.planner.plan import PlanWrong, read_plan
 from connectors.planner.plans import NotKept, Plans, following, keep
 from schemas.records import ReadingPlan
 
+MONTH_DAYS: Final = 31
 _LACKING: Final = ("device_id", "missing", "expected", "last_answer")
 _LISTED: Final = ("name", "version", "applied", "zone", "window", "reads")
 
@@ -102,7 +103,9 @@ def show(name: str, version: int | None, places: Places, as_json: bool) -> None:
 
 @plan.command()
 @click.argument("name")
-@click.option("--from", "first", metavar="DAY", help="Such as 2027-01-24; a week ago.")
+@click.option(
+    "--from", "first", metavar="DAY", help="Such as 2027-01-24; as far back as it catches up, 31 days at most."
+)
 @click.option("--to", "last", metavar="DAY", help="Yesterday.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Devices that are named.")
 @places_option
@@ -112,7 +115,8 @@ def status(name: str, first: str | None, last: str | None, limit: int, places: P
     latest = _present(places, name)
     yesterday = datetime.now(UTC).astimezone(ZoneInfo(latest.zone)).date() - timedelta(days=1)
     end = _day(last, "--to") if last is not None else yesterday
-    begin = _day(first, "--from") if first is not None else end - timedelta(days=6)
+    back = max([read.catch_up_days for read in latest.reads], default=1)
+    begin = _day(first, "--from") if first is not None else end - timedelta(days=min(max(back, 1), MONTH_DAYS) - 1)
     if begin > end:
         raise click.BadParameter(f"{begin} is after {end}", param_hint="--from")
     with PlanQueries(*places.clickhouse, database=places.database) as queries:

@@ -107,6 +107,3 @@ def exit_on_known_errors() -> Iterator[None]:
     except (OperationError, QueryFailed, StackError) as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         sys.exit(FAILED)
-    except KeyboardInterrupt:
-        errors.print("stopped")
-        sys.exit(130)

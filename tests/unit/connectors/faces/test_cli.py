@@ -264,3 +264,12 @@ def test_a_fleet_is_of_the_profiles_that_are_named(tmp_path: Path) -> None:
     with path.open(newline="") as text:
         told = [(row["protocol"], row["protocol_version"], row["security"]) for row in csv.DictReader(text)]
     assert told == [("DSMR", "2.2", "lls"), ("SMR", "5.1", "hls5"), ("DSMR", "2.2", "lls")]
+
+
+def test_ctrl_c_ends_with_a_word_and_the_code_of_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(source: str | None, path: Path | None) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("connectors.faces.cli.decode._octets", interrupted)
+    done = CliRunner().invoke(cli, ["decode"])
+    assert (done.exit_code, done.output) == (130, "stopped\n")
