@@ -1,6 +1,6 @@
 """What poison costs: throughput with one bad record to ninety-nine good ones on every input topic, beside none.
 
-    python -m benchmarks.poison [--commands 20000] [--records 10000] [--rounds 3]
+    python -m benchmarks.poison [--commands 20000] [--records 40000] [--rounds 5]
 
 Poison is, in turn: bytes that are nothing, an unknown schema, a record that is cut off, a record that belongs nowhere,
 no value, another device's key, and 300 KiB. Nobody can be asked about any of it but the last but one, which is answered
@@ -131,8 +131,8 @@ def order(rounds: int) -> Sequence[bool]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commands", type=int, default=20_000)
-    parser.add_argument("--records", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--records", type=int, default=40_000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("streams", "worker", "sink"))
     options = parser.parse_args()
     if options.only in (None, "streams", "worker"):

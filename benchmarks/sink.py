@@ -213,7 +213,7 @@ class Bench:
         def move() -> None:
             done = 0
             while done < self.counts[topic]:
-                taken = feed.take(BLOCK, 1.0, 1 << 30)
+                taken = feed.take(min(BLOCK, self.counts[topic] - done), 1.0, 1 << 30)
                 sink.store(Batch.of(taken))
                 done += len(taken)
 

@@ -4,7 +4,6 @@ Two needs Faust does not serve: a table record costs it a task and a future each
 0.3), and an offset that never arrived may be a transaction's marker or a record lost on the way: only the log knows.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,16 +59,12 @@ class TableReader:
 
     def __init__(self, settings: ShellSettings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._asking: Consumer | None = None
         self._broker = Broker(settings.bootstrap, dict(settings.kafka), settings.look_timeout)
 
     def end(self, partition: int) -> int:
         """The offset after the last one of the partition, markers included. Raises KafkaException."""
-        with self._lock:
-            if self._asking is None:
-                self._asking = _consumer(self._settings, "table-end")
-            return _watermarks(self._asking, self._settings.table, partition, self._settings.look_timeout)[1]
+        place = self._settings.table, partition
+        return self._broker.ends([place])[place]
 
     def check_ended(self, partition: int, end: int) -> None:
         """See that every transaction of former owners has ended, in the table, whose end is `end`, and the outputs.

@@ -12,8 +12,9 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from connectors.clickhouse import overtaken
+from connectors.clickhouse import meters, overtaken
 from connectors.clickhouse.batch import Batch, Partition
+from roles.steps import passing
 from roles.stuck import Broker
 from schemas import headers
 from schemas.dead_letter import letter
@@ -22,9 +23,7 @@ from schemas.topics import DEAD_LETTERS
 log = structlog.get_logger()
 
 CHUNK: Final = 100  # records asked for at once: bounds how far a batch may pass its bytes
-HELD: Final = 5_000  # records that may come while a commit is waited for; then fetching pauses
 FLUSH_SECONDS: Final = 30.0
-COMMIT_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 5.0
 ROLE: Final = "clickhouse-sink"
 
@@ -43,8 +42,7 @@ class Feed:
         self._owned: set[Partition] = set()
         self._topics = set(topics)
         self._waiting = False
-        self._asked: dict[Partition, int] = {}  # by the last commit
-        self._refusals: list[str] | None = None  # of it; None: not answered yet
+        self._asked: list[tuple[dict[Partition, int], int]] = []  # commits that are not answered, and their records
         self.connected = True
         self._consumer = Consumer(
             {
@@ -69,6 +67,7 @@ class Feed:
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._asked.clear()
         self.overtaken.forget()
         self._owned = {(each.topic, each.partition) for each in partitions}
         self._reached = dict.fromkeys(self._owned, -1)
@@ -147,54 +146,53 @@ class Feed:
             self._consumer.pause(self._partitions())
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
-                self._poll(min(left, 0.5))
+                message = self._consumer.poll(min(left, 0.5))
+                if message is not None and (error := message.error()) is not None:
+                    self._heard(message, error)
+                elif message is not None:
+                    self._held.append(message)  # fetched before the pause
+                    self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
+                    self._reach(message)
         finally:
             self._waiting = False
             self._consumer.resume(self._partitions())
 
-    def _poll(self, seconds: float) -> None:
-        """Serve the client's callbacks; a record that comes meanwhile is held for the next batch."""
-        message = self._consumer.poll(seconds)
-        if message is not None and (error := message.error()) is not None:
-            self._heard(message, error)
-        elif message is not None:
-            self._held.append(message)
-            self.overtaken.arrived((message.topic() or "", message.partition() or 0), message.offset() or 0)
-            self._reach(message)
+    def commit(self, ends: Mapping[Partition, int], records: int) -> None:
+        """Ask for positions of partitions still owned, those behind so many records. The answer is heard while further
+        records are taken; positions that are refused are made good by the next, until then records may come twice.
 
-    def commit(self, ends: Mapping[Partition, int]) -> bool:
-        """Commit positions of partitions still owned. False: they were not taken, or nobody said so in time, so the
-        records may come again.
-
-        Asked and then waited for, not asked synchronously: librdkafka 2.16 waits without end for the answer of a broker
-        that died meanwhile, and until then every other call to the consumer waits as well.
+        librdkafka 2.16 waits without end for the answer to a synchronous commit when the broker died meanwhile, and
+        until then every other call to the consumer waits as well.
         """
         asked = {place: offset for place, offset in ends.items() if place in self._owned}
         if not asked:
-            return True
-        self._asked, self._refusals = asked, None
-        refusals = [f"no answer within {COMMIT_SECONDS:.0f} s"]
+            return
+        self._asked.append((asked, records))
         try:
             self._consumer.commit(offsets=[TopicPartition(*place, at) for place, at in asked.items()])
         except KafkaException as error:
-            refusals = [str(error)]
-        else:
-            until = time.monotonic() + COMMIT_SECONDS
-            while self._refusals is None and (left := until - time.monotonic()) > 0:
-                if len(self._held) < HELD:
-                    self._poll(min(left, 0.5))
-                else:
-                    self.stay(min(left, 0.1))
-            refusals = refusals if self._refusals is None else self._refusals
-        for reason in refusals:
-            log.warning("position not committed", reason=reason)
-        return not refusals
+            self._refused(asked, str(error))
 
     def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        """The answer to a commit. One that comes when nobody waits for it any more is passed over."""
-        if {(each.topic, each.partition): each.offset for each in places} == self._asked:
-            failed = [f"{each.topic}[{each.partition}]: {each.error.str()}" for each in places if each.error]
-            self._refusals = [error.str()] if error is not None else failed
+        answered = {(each.topic, each.partition): each.offset for each in places}
+        failed = [f"{each.topic}[{each.partition}]: {each.error.str()}" for each in places if each.error]
+        if error is not None or failed:
+            self._refused(answered, error.str() if error is not None else failed[0])
+        elif records := self._settle(answered):
+            passing("offset committed", records)
+
+    def _refused(self, asked: Mapping[Partition, int], reason: str) -> None:
+        self._settle(asked)
+        meters.COMMITS_REFUSED.inc()
+        log.warning("position not committed", reason=reason)
+
+    def _settle(self, answered: Mapping[Partition, int]) -> int:
+        """How many records lie before positions that were asked for; 0 when they were asked for by an earlier owner."""
+        for number, (asked, records) in enumerate(self._asked):
+            if asked == answered:
+                del self._asked[: number + 1]  # they are answered in the order they were asked
+                return records
+        return 0
 
     def lag(self) -> dict[str, int]:
         """Records (and transaction markers) of each topic behind the positions of this member, as last heard."""

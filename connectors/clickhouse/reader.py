@@ -73,7 +73,7 @@ class Reader:
             self.turned_at = time.monotonic()
             for record in self._feed.take(1, TURN_SECONDS, 1):
                 self._take(record)
-                self._feed.commit({(record.topic() or "", record.partition() or 0): (record.offset() or 0) + 1})
+                self._feed.commit({(record.topic() or "", record.partition() or 0): (record.offset() or 0) + 1}, 1)
 
     def _take(self, record: Message) -> None:
         began = time.monotonic()

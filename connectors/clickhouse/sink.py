@@ -21,7 +21,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error, ServerException, TooLargeStringSize, TypeMismatchError
 
 from connectors.clickhouse import meters
-from connectors.clickhouse.batch import COLUMNS, Batch, Partition, Record
+from connectors.clickhouse.batch import COLUMNS, Batch, Record
 from connectors.clickhouse.feed import DeadLetters, Feed, Undelivered
 from connectors.clickhouse.overtaken import Gap, Unanswered
 from connectors.clickhouse.queries import away
@@ -144,7 +144,7 @@ class Sink:
     limits: Limits = field(default_factory=Limits)
     stop: Event = field(default_factory=Event)
     waiting_for: str | None = None
-    batches: int = 0  # stored and committed
+    batches: int = 0  # stored, and their positions to be committed
     turned_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
@@ -173,16 +173,10 @@ class Sink:
         token = batch.token("sink_batches_in", range(len(batch.records)))
         self._patiently(partial(self.target.insert, "sink_batches_in", batch.ledger(at), token))
         self._tell_gaps(at)
-        self._commit(batch.ends())
-        passing("offset committed", len(batch.records))
+        self.feed.commit(batch.ends(), len(batch.records))
         self.batches += 1
         meters.count(batch, time.monotonic() - begun)
         self.turned_at = time.monotonic()
-
-    def _commit(self, ends: dict[Partition, int]) -> None:
-        """Offsets of the batch. One that is refused is made good by the next; until then the records may come twice."""
-        if not self.feed.commit(ends):
-            meters.COMMITS_REFUSED.inc()
 
     def _tell_gaps(self, at: int) -> None:
         """Write down what was deleted before this batch, before its commit passes over it. `at`: milliseconds."""

@@ -16,9 +16,8 @@ from tests.e2e.sink_world import World
 def main() -> None:
     sink = World(**json.loads(sys.argv[1])).sink(records=int(sys.argv[2]))
 
-    def die(ends: Mapping[Partition, int]) -> bool:
+    def die(ends: Mapping[Partition, int], records: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
-        return False
 
     if "die-before-commit" in sys.argv:
         sink.feed.commit = die  # type: ignore[method-assign]
