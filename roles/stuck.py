@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from roles.probes import Check
 
+NOT_LET_IN: Final = "it asked to join its group, and is not let in (are its topics there? `meterlog doctor` tells)"
 LOOK_SECONDS: Final = 5.0  # between two looks; less where the patience is less
 ANSWER_SECONDS: Final = 5.0  # a server that takes longer is away
 

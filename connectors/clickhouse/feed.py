@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from connectors.clickhouse import meters, overtaken
 from connectors.clickhouse.batch import Batch, Partition
 from roles.steps import passing
-from roles.stuck import Broker
+from roles.stuck import NOT_LET_IN, Broker, Standstill, Waiting
 from schemas import headers
 from schemas.dead_letter import letter
 from schemas.topics import DEAD_LETTERS
@@ -40,6 +40,9 @@ class Feed:
         self._held: list[Message] = []
         # Kept here: asking the client is a question to its own thread, and was seen to wait for tens of seconds.
         self._owned: set[Partition] = set()
+        # Since when it has no assignment, not even an empty one: a coordinator that moves while it gathers a group was
+        # seen to forget who had asked to join (Kafka 4.2), and librdkafka waits on.
+        self._parted: float | None = time.monotonic()
         self._topics = set(topics)
         self._waiting = False
         self._asked: list[tuple[dict[Partition, int], int]] = []  # commits that are not answered, and their records
@@ -69,6 +72,7 @@ class Feed:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._asked.clear()
         self.overtaken.forget()
+        self._parted = None
         self._owned = {(each.topic, each.partition) for each in partitions}
         self._reached = dict.fromkeys(self._owned, -1)
         log.info("partitions assigned", count=len(partitions))
@@ -77,6 +81,7 @@ class Feed:
             consumer.pause(partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._parted = time.monotonic()
         self._owned.clear()
         self._reached = {}
         self._held.clear()  # they come again, to whoever owns them then
@@ -133,6 +138,12 @@ class Feed:
     def reached(self) -> dict[Partition, int]:
         """Of each partition owned the offset below which everything was taken, -1 when not known. From any thread."""
         return dict(self._reached)
+
+    def standstill(self, waiting: Waiting) -> Standstill | None:
+        """A group that does not let it in, or records that wait before a partition of its own. From any thread."""
+        if (parted := self._parted) is not None:
+            return Standstill(parted, NOT_LET_IN)
+        return waiting.standstill()
 
     def _told(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

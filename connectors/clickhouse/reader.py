@@ -68,6 +68,10 @@ class Reader:
             return "Kafka is away, or the topics are missing (`meterlog topics apply`)"
         return "" if self._feed.joined else "no partition is assigned yet, or other readers have them all"
 
+    def standstill(self, waiting: Waiting) -> Standstill | None:
+        """As its feed has it."""
+        return self._feed.standstill(waiting)
+
     def run(self) -> None:
         while not self.stop.is_set():
             self.turned_at = time.monotonic()
@@ -163,10 +167,10 @@ class Reader:
 
 
 def standstill(reader: Reader, waiting: Waiting, now: float) -> Standstill | None:
-    """A job that is not answered, or jobs that are not fetched. `now`: seconds of the monotonic clock."""
+    """A job that is not answered, or what its feed says. `now`: seconds of the monotonic clock."""
     if now - reader.turned_at > 2 * TURN_SECONDS:
         return Standstill(reader.turned_at, "the job in hand is not answered")
-    return waiting.standstill()
+    return reader.standstill(waiting)
 
 
 def main() -> None:

@@ -101,14 +101,14 @@ def ready(sink: Sink, now: float) -> tuple[bool, str]:
 
 
 def standstill(sink: Sink, waiting: Waiting, now: float) -> Standstill | None:
-    """A batch that does not end, or records that are not fetched. `now` as in `ready`. Whether the server that it waits
-    for is away is the watch's to ask: one that answers others is not.
+    """A batch that does not end, or what the feed says. `now` as in `ready`. Whether the server that it waits for is
+    away is the watch's to ask: one that answers others is not.
     """
     if sink.waiting_for is not None:
         return Standstill(sink.turned_at, f"it waits, and says: {sink.waiting_for}")
     if now - sink.turned_at > sink.limits.seconds + TURN_SECONDS:
         return Standstill(sink.turned_at, "the batch in hand is not finished")
-    return waiting.standstill()
+    return sink.feed.standstill(waiting)
 
 
 def sink_of(settings: Settings) -> Sink:

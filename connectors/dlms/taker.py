@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from roles.steps import passing
-from roles.stuck import Standstill
+from roles.stuck import NOT_LET_IN, Standstill
 from schemas.records import Job
 
 BATCH: Final = 500
@@ -116,7 +116,9 @@ class Taker:
         self._spans: dict[int, tuple[int, int]] = {}  # of the batch, by partition: first offset, offset after the last
         self._paused = False
         self._full_since: float | None = None
-        self._assigned = False
+        # Since when it has no assignment, not even an empty one: a coordinator that moves while it gathers a group was
+        # seen to forget who had asked to join (Kafka 4.2), and librdkafka waits on.
+        self._parted: float | None = time.monotonic()
         self._turned = time.monotonic()
         self._reached: dict[int, int] = {}  # by partition: everything below was handed to us, or is a marker
         self._looked = self._behind_since = 0.0  # when the broker was last asked; since when records wait, 0 = none do
@@ -132,13 +134,15 @@ class Taker:
         """Whether it belongs to the group, goes on polling, and takes what lies there."""
         now, behind = time.monotonic(), self._behind_since
         stuck = bool(behind) and now - behind > PATIENCE
-        return self._assigned and self.failure is None and now - self._turned < PATIENCE and not stuck
+        return self._parted is None and self.failure is None and now - self._turned < PATIENCE and not stuck
 
     def standstill(self) -> Standstill | None:
-        """A loop that does not turn, or jobs that wait though sessions are free."""
-        now, turned, behind = time.monotonic(), self._turned, self._behind_since
+        """A loop that does not turn, a group that does not let it in, or jobs that wait though sessions are free."""
+        now, turned, behind, parted = time.monotonic(), self._turned, self._behind_since, self._parted
         if now - turned > TURN_SECONDS:
             return Standstill(turned, "the taking of jobs hangs")
+        if parted is not None:
+            return Standstill(parted, NOT_LET_IN)
         return Standstill(behind, "jobs wait in Kafka, sessions are free, and none is taken") if behind else None
 
     def start(self) -> None:
@@ -169,7 +173,7 @@ class Taker:
             self.failure = failure
             _log.error("taker_failed", error=str(failure))
         finally:
-            self._assigned = False
+            self._parted = time.monotonic()
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._end)
 
@@ -276,11 +280,12 @@ class Taker:
         # librdkafka keeps a partition's pause across assignments: one that was paused when it was lost would come back
         # paused, and never be read. So it is said either way.
         (consumer.pause if self._paused else consumer.resume)(partitions)
-        self._assigned = True
+        self._parted = None
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._batch.clear()
         self._spans.clear()
+        self._parted = time.monotonic()
 
 
 def _commit(consumer: Consumer, offsets: list[TopicPartition]) -> str | None:

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from connectors.dlms import taker as module
 from connectors.dlms.taker import Taker
+from roles.stuck import NOT_LET_IN
 
 
 class Forgetful(Taker):
@@ -67,3 +68,31 @@ def test_ready_means_that_what_waits_is_taken(
     monkeypatch.setattr(module, "PATIENCE", 1.0)
     topic = make_topics("jobs")["jobs"]
     assert asyncio.run(_readiness(kafka, topic, forgets)) == (True, not forgets)
+
+
+def test_who_is_left_out_of_the_group_stands_still(make_topics: Callable[..., dict[str, str]], kafka: str) -> None:
+    """Played: librdkafka tells of a membership that was lost, and of none that is won."""
+
+    async def play() -> None:
+        topic = make_topics("jobs")["jobs"]
+        taker = Taker(
+            {"bootstrap.servers": kafka, "group.id": topic},
+            topic,
+            loop=asyncio.get_running_loop(),
+            free=lambda: 10,
+            read=_nothing,
+            take=lambda _: None,
+        )
+        assert (found := taker.standstill()) is not None and found.what == NOT_LET_IN
+        taker.start()
+        try:
+            assert await _until(lambda: taker.ready, 30) and taker.standstill() is None
+            consumer = Consumer({"bootstrap.servers": kafka, "group.id": "another"})
+            taker._on_revoke(consumer, [])
+            consumer.close()
+            assert not taker.ready
+            assert (found := taker.standstill()) is not None and found.what == NOT_LET_IN
+        finally:
+            await taker.stop()
+
+    asyncio.run(play())

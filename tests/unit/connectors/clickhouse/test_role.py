@@ -4,7 +4,7 @@ import pytest
 
 from connectors.clickhouse.role import Settings, sink_of, standstill
 from roles.settings import SettingsWrong
-from roles.stuck import Broker, Standstill, Waiting
+from roles.stuck import NOT_LET_IN, Broker, Standstill, Waiting
 
 GIVEN = {"METERLOG_KAFKA": "broker:9092", "METERLOG_CLICKHOUSE": "store:9440"}
 
@@ -38,7 +38,8 @@ def test_a_sink_that_waits_stands_still_so_that_the_watch_asks_whether_the_serve
     nowhere = "127.0.0.1:1"
     sink = sink_of(Settings.read({"METERLOG_KAFKA": nowhere, "METERLOG_CLICKHOUSE": nowhere}))
     waiting = Waiting(Broker(nowhere, {}), sink.feed.reached)
-    assert standstill(sink, waiting, sink.turned_at) is None
+    found = standstill(sink, waiting, sink.turned_at)
+    assert found is not None and found.what == NOT_LET_IN, "its group has given it no partitions, not even none"
     sink.waiting_for = "Kafka does not say where its logs begin"
     said = "it waits, and says: Kafka does not say where its logs begin"
     assert standstill(sink, waiting, sink.turned_at) == Standstill(sink.turned_at, said)
