@@ -22,6 +22,7 @@ from roles.probes import Check
 
 NOT_LET_IN: Final = "it asked to join its group, and is not let in (are its topics there? `meterlog doctor` tells)"
 LOOK_SECONDS: Final = 5.0  # between two looks; less where the patience is less
+JOIN_SECONDS: Final = 120.0  # a member that died is waited for as long as its session, 45 s, and others as they come
 ANSWER_SECONDS: Final = 5.0  # a server that takes longer is away
 
 Place = tuple[str, int]
@@ -35,6 +36,13 @@ class Standstill(NamedTuple):
 
     since: float
     what: str
+
+
+def not_let_in(parted: float | None) -> Standstill | None:
+    """A group that gives no assignment, not even an empty one. `parted`: monotonic seconds since when; None: it did."""
+    if parted is None or time.monotonic() - parted < JOIN_SECONDS:
+        return None
+    return Standstill(parted, NOT_LET_IN)
 
 
 class Watch:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from connectors.clickhouse import meters, overtaken
 from connectors.clickhouse.batch import Batch, Partition
 from roles.steps import passing
-from roles.stuck import NOT_LET_IN, Broker, Standstill, Waiting
+from roles.stuck import Broker, Standstill, Waiting, not_let_in
 from schemas import headers
 from schemas.dead_letter import letter
 from schemas.topics import DEAD_LETTERS
@@ -141,9 +141,7 @@ class Feed:
 
     def standstill(self, waiting: Waiting) -> Standstill | None:
         """A group that does not let it in, or records that wait before a partition of its own. From any thread."""
-        if (parted := self._parted) is not None:
-            return Standstill(parted, NOT_LET_IN)
-        return waiting.standstill()
+        return not_let_in(self._parted) or waiting.standstill()
 
     def _told(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from roles.steps import passing
-from roles.stuck import NOT_LET_IN, Standstill
+from roles.stuck import Standstill, not_let_in
 from schemas.records import Job
 
 BATCH: Final = 500
@@ -141,8 +141,8 @@ class Taker:
         now, turned, behind, parted = time.monotonic(), self._turned, self._behind_since, self._parted
         if now - turned > TURN_SECONDS:
             return Standstill(turned, "the taking of jobs hangs")
-        if parted is not None:
-            return Standstill(parted, NOT_LET_IN)
+        if (outside := not_let_in(parted)) is not None:
+            return outside
         return Standstill(behind, "jobs wait in Kafka, sessions are free, and none is taken") if behind else None
 
     def start(self) -> None:

@@ -70,7 +70,9 @@ def test_ready_means_that_what_waits_is_taken(
     assert asyncio.run(_readiness(kafka, topic, forgets)) == (True, not forgets)
 
 
-def test_who_is_left_out_of_the_group_stands_still(make_topics: Callable[..., dict[str, str]], kafka: str) -> None:
+def test_who_is_left_out_of_the_group_stands_still(
+    make_topics: Callable[..., dict[str, str]], kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Played: librdkafka tells of a membership that was lost, and of none that is won."""
 
     async def play() -> None:
@@ -83,6 +85,8 @@ def test_who_is_left_out_of_the_group_stands_still(make_topics: Callable[..., di
             read=_nothing,
             take=lambda _: None,
         )
+        assert taker.standstill() is None, "a group takes its time to gather"
+        monkeypatch.setattr("roles.stuck.JOIN_SECONDS", 0.0)
         assert (found := taker.standstill()) is not None and found.what == NOT_LET_IN
         taker.start()
         try:
