@@ -39,7 +39,11 @@ class Standstill(NamedTuple):
 
 
 def not_let_in(parted: float | None) -> Standstill | None:
-    """A group that gives no assignment, not even an empty one. `parted`: monotonic seconds since when; None: it did."""
+    """A group that gives no assignment, not even an empty one. `parted`: monotonic seconds since when; None: it did.
+
+    A coordinator that moves while it gathers a group was seen to forget who had asked to join (Kafka 4.2), and
+    librdkafka waits on.
+    """
     if parted is None or time.monotonic() - parted < JOIN_SECONDS:
         return None
     return Standstill(parted, NOT_LET_IN)

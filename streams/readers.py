@@ -5,7 +5,7 @@ Two needs Faust does not serve: a table record costs it a task and a future each
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
@@ -61,10 +61,10 @@ class TableReader:
         self._settings = settings
         self._broker = Broker(settings.bootstrap, dict(settings.kafka), settings.look_timeout)
 
-    def end(self, partition: int) -> int:
-        """The offset after the last one of the partition, markers included. Raises KafkaException."""
-        place = self._settings.table, partition
-        return self._broker.ends([place])[place]
+    def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Of each partition the offset after the last one, markers included. Raises KafkaException."""
+        found = self._broker.ends((self._settings.table, partition) for partition in partitions)
+        return {partition: end for (_, partition), end in found.items()}
 
     def check_ended(self, partition: int, end: int) -> None:
         """See that every transaction of former owners has ended, in the table, whose end is `end`, and the outputs.

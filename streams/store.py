@@ -102,10 +102,7 @@ class Partitions:
             if isinstance(result, BaseException):
                 raise result
             self._owned[result.number] = result
-        ends = await asyncio.gather(
-            *(loop.run_in_executor(self.threads, self._reader.end, number) for number in self._owned)
-        )
-        self._ends = dict(zip(self._owned, ends, strict=True))
+        self._ends = await loop.run_in_executor(self.threads, self._reader.ends, list(self._owned))
         for number in new:
             partition = self._owned[number]
             partition.loading = loop.run_in_executor(self.threads, self._load, partition, self._ends[number])

@@ -5,7 +5,7 @@ assignment is eager (range): the cooperative protocol has broken manual commits 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Thread
 from typing import Any, Final
 
@@ -40,9 +40,7 @@ class Feed:
         self._held: list[Message] = []
         # Kept here: asking the client is a question to its own thread, and was seen to wait for tens of seconds.
         self._owned: set[Partition] = set()
-        # Since when it has no assignment, not even an empty one: a coordinator that moves while it gathers a group was
-        # seen to forget who had asked to join (Kafka 4.2), and librdkafka waits on.
-        self._parted: float | None = time.monotonic()
+        self._parted: float | None = time.monotonic()  # since when it has no assignment, not even an empty one
         self._topics = set(topics)
         self._waiting = False
         self._asked: list[tuple[dict[Partition, int], int]] = []  # commits that are not answered, and their records
@@ -176,22 +174,22 @@ class Feed:
         asked = {place: offset for place, offset in ends.items() if place in self._owned}
         if not asked:
             return
-        self._asked.append((asked, records))
         try:
             self._consumer.commit(offsets=[TopicPartition(*place, at) for place, at in asked.items()])
         except KafkaException as error:
-            self._refused(asked, str(error))
+            self._refused(str(error))
+        else:
+            self._asked.append((asked, records))
 
     def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        answered = {(each.topic, each.partition): each.offset for each in places}
+        records = self._settle({(each.topic, each.partition): each.offset for each in places})
         failed = [f"{each.topic}[{each.partition}]: {each.error.str()}" for each in places if each.error]
         if error is not None or failed:
-            self._refused(answered, error.str() if error is not None else failed[0])
-        elif records := self._settle(answered):
+            self._refused(error.str() if error is not None else failed[0])
+        elif records:
             passing("offset committed", records)
 
-    def _refused(self, asked: Mapping[Partition, int], reason: str) -> None:
-        self._settle(asked)
+    def _refused(self, reason: str) -> None:
         meters.COMMITS_REFUSED.inc()
         log.warning("position not committed", reason=reason)
 
@@ -206,27 +204,22 @@ class Feed:
     def lag(self) -> dict[str, int]:
         """Records (and transaction markers) of each topic behind the positions of this member, as last heard."""
         lag: dict[str, int] = {}
-        for (topic, partition), reached in self.reached().items():
+        for (topic, partition), reached in self._reached.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
             lag[topic] = lag.get(topic, 0) + (max(high - reached, 0) if reached >= 0 <= high else 0)
         return lag
 
     def close(self) -> None:
-        """Leave the group; without the broker's answer if it is away: the session's end parts this member then."""
-        if not _within(LEAVE_SECONDS, self._consumer.close):
+        """Leave the group; without the broker's answer if it is away: the session's end parts this member then.
+
+        librdkafka 2.16 closes only when commits under way are answered: seen for minutes with a broker that was killed
+        between poll and commit. The role has to end when told, so it closes on a thread that holds up nothing.
+        """
+        closing = Thread(target=self._consumer.close, daemon=True)
+        closing.start()
+        closing.join(LEAVE_SECONDS)
+        if closing.is_alive():
             log.warning("left without the broker's answer")
-
-
-def _within(seconds: float, act: Callable[[], object]) -> bool:
-    """Whether `act` ended in time; if not it goes on, on a thread that holds up nothing.
-
-    librdkafka 2.16 closes only when commits under way are answered: seen for minutes with a broker that was killed
-    between poll and commit. The role has to end when told.
-    """
-    thread = Thread(target=act, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return not thread.is_alive()
 
 
 class DeadLetters:

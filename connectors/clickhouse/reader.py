@@ -69,7 +69,9 @@ class Reader:
         return "" if self._feed.joined else "no partition is assigned yet, or other readers have them all"
 
     def standstill(self, waiting: Waiting) -> Standstill | None:
-        """As its feed has it."""
+        """A job that is not answered, or what its feed says."""
+        if time.monotonic() - self.turned_at > 2 * TURN_SECONDS:
+            return Standstill(self.turned_at, "the job in hand is not answered")
         return self._feed.standstill(waiting)
 
     def run(self) -> None:
@@ -166,13 +168,6 @@ class Reader:
         return delivered[0]
 
 
-def standstill(reader: Reader, waiting: Waiting, now: float) -> Standstill | None:
-    """A job that is not answered, or what its feed says. `now`: seconds of the monotonic clock."""
-    if now - reader.turned_at > 2 * TURN_SECONDS:
-        return Standstill(reader.turned_at, "the job in hand is not answered")
-    return reader.standstill(waiting)
-
-
 def main() -> None:
     """Run the role with settings from the environment until TERM or INT."""
     try:
@@ -213,7 +208,7 @@ def main() -> None:
         for guard in guards(
             settings.role,
             REGISTRY,
-            standstill=lambda: standstill(reader, waiting, time.monotonic()),
+            standstill=lambda: reader.standstill(waiting),
             waits=lambda: broker.away() or store.away(),
             ready=lambda: (not reader.unready, reader.unready),
         ):

@@ -64,13 +64,12 @@ def readable(data: bytes) -> str:
 
 
 def _apdu(apdu: bytes) -> str:
-    try:
-        with _ONE_AT_A_TIME, redirect_stdout(StringIO()):  # it prints what it cannot read
-            text: str = _translator().pduToXml(bytes(apdu))
-    except NotAFrame:
-        raise
-    except Exception as error:  # it has no error of its own: IndexError, ValueError, TypeError ...
-        raise NotAFrame(f"the APDU is malformed: {type(error).__name__}") from None
+    with _ONE_AT_A_TIME, redirect_stdout(StringIO()):  # it prints what it cannot read
+        translator = _translator()
+        try:
+            text: str = translator.pduToXml(bytes(apdu))
+        except Exception as error:  # it has no error of its own: IndexError, ValueError, TypeError ...
+            raise NotAFrame(f"the APDU is malformed: {type(error).__name__}") from None
     if not text or text.startswith(_UNKNOWN):
         raise NotAFrame(f"no APDU begins with {apdu[:1].hex() or 'nothing'}")
     return text.replace("\r\n", "\n").rstrip()

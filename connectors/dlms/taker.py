@@ -116,9 +116,7 @@ class Taker:
         self._spans: dict[int, tuple[int, int]] = {}  # of the batch, by partition: first offset, offset after the last
         self._paused = False
         self._full_since: float | None = None
-        # Since when it has no assignment, not even an empty one: a coordinator that moves while it gathers a group was
-        # seen to forget who had asked to join (Kafka 4.2), and librdkafka waits on.
-        self._parted: float | None = time.monotonic()
+        self._parted: float | None = time.monotonic()  # since when it has no assignment, not even an empty one
         self._turned = time.monotonic()
         self._reached: dict[int, int] = {}  # by partition: everything below was handed to us, or is a marker
         self._looked = self._behind_since = 0.0  # when the broker was last asked; since when records wait, 0 = none do
@@ -138,10 +136,10 @@ class Taker:
 
     def standstill(self) -> Standstill | None:
         """A loop that does not turn, a group that does not let it in, or jobs that wait though sessions are free."""
-        now, turned, behind, parted = time.monotonic(), self._turned, self._behind_since, self._parted
+        now, turned, behind = time.monotonic(), self._turned, self._behind_since
         if now - turned > TURN_SECONDS:
             return Standstill(turned, "the taking of jobs hangs")
-        if (outside := not_let_in(parted)) is not None:
+        if (outside := not_let_in(self._parted)) is not None:
             return outside
         return Standstill(behind, "jobs wait in Kafka, sessions are free, and none is taken") if behind else None
 

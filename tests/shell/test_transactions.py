@@ -22,7 +22,7 @@ def topics(kafka: str) -> Topics:
 
 def _load(kafka: str, topics: Topics, partition: int) -> tuple[dict[bytes, bytes], dict[str, int]]:
     reader = TableReader(settings(topics.stem, kafka, partitions=2))
-    found = reader.load(partition, reader.end(partition), lambda: False)
+    found = reader.load(partition, reader.ends([partition])[partition], lambda: False)
     assert found is not None
     return found
 

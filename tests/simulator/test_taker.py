@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -11,6 +12,8 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from connectors.dlms import taker as module
 from connectors.dlms.taker import Taker
 from roles.stuck import NOT_LET_IN
+
+T = TypeVar("T", bound=Taker)
 
 
 class Forgetful(Taker):
@@ -30,6 +33,18 @@ def _nothing(_: Message) -> Future[None]:
     return aside
 
 
+def _taking(kafka: str, topic: str, kind: type[T]) -> T:
+    """On the running loop, in a group called as its topic."""
+    return kind(
+        {"bootstrap.servers": kafka, "group.id": topic},
+        topic,
+        loop=asyncio.get_running_loop(),
+        free=lambda: 10,
+        read=_nothing,
+        take=lambda _: None,
+    )
+
+
 async def _until(holds: Callable[[], bool], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while not holds() and time.monotonic() < end:
@@ -39,14 +54,7 @@ async def _until(holds: Callable[[], bool], seconds: float) -> bool:
 
 async def _readiness(kafka: str, topic: str, forgets: bool) -> tuple[bool, bool]:
     """Ready while the topic is empty; ready some time after a record came."""
-    taker = Forgetful(
-        {"bootstrap.servers": kafka, "group.id": topic},
-        topic,
-        loop=asyncio.get_running_loop(),
-        free=lambda: 10,
-        read=_nothing,
-        take=lambda _: None,
-    )
+    taker = _taking(kafka, topic, Forgetful)
     taker.forgets = forgets
     taker.start()
     try:
@@ -77,14 +85,7 @@ def test_who_is_left_out_of_the_group_stands_still(
 
     async def play() -> None:
         topic = make_topics("jobs")["jobs"]
-        taker = Taker(
-            {"bootstrap.servers": kafka, "group.id": topic},
-            topic,
-            loop=asyncio.get_running_loop(),
-            free=lambda: 10,
-            read=_nothing,
-            take=lambda _: None,
-        )
+        taker = _taking(kafka, topic, Taker)
         assert taker.standstill() is None, "a group takes its time to gather"
         monkeypatch.setattr("roles.stuck.JOIN_SECONDS", 0.0)
         assert (found := taker.standstill()) is not None and found.what == NOT_LET_IN

@@ -115,8 +115,8 @@ def status(name: str, first: str | None, last: str | None, limit: int, places: P
     latest = _present(places, name)
     yesterday = datetime.now(UTC).astimezone(ZoneInfo(latest.zone)).date() - timedelta(days=1)
     end = _day(last, "--to") if last is not None else yesterday
-    back = max([read.catch_up_days for read in latest.reads], default=1)
-    begin = _day(first, "--from") if first is not None else end - timedelta(days=min(max(back, 1), MONTH_DAYS) - 1)
+    back = min(max([1, *(read.catch_up_days for read in latest.reads)]), MONTH_DAYS)
+    begin = _day(first, "--from") if first is not None else end - timedelta(days=back - 1)
     if begin > end:
         raise click.BadParameter(f"{begin} is after {end}", param_hint="--from")
     with PlanQueries(*places.clickhouse, database=places.database) as queries:
