@@ -32,10 +32,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Standstill(NamedTuple):
-    """`since`: monotonic seconds of the last step. `what`: what does not get on, in words."""
+    """`since`: monotonic seconds of the last step. `what`: what does not get on, in words. `least`: seconds that it may
+    take in any case, also where METERLOG_STUCK_SECONDS is less.
+    """
 
     since: float
     what: str
+    least: float = 0.0
 
 
 def not_let_in(parted: float | None) -> Standstill | None:
@@ -44,14 +47,13 @@ def not_let_in(parted: float | None) -> Standstill | None:
     A coordinator that moves while it gathers a group was seen to forget who had asked to join (Kafka 4.2), and
     librdkafka waits on.
     """
-    if parted is None or time.monotonic() - parted < JOIN_SECONDS:
-        return None
-    return Standstill(parted, NOT_LET_IN)
+    return None if parted is None else Standstill(parted, NOT_LET_IN, JOIN_SECONDS)
 
 
 class Watch:
     """`standstill`: what does not get on, None while all does. `waits`: which server is away, empty when none is; asked
-    only in a standstill, it may take seconds. Both are called in the watch's thread.
+    at each look of a standstill, it may take seconds: who stood still while a server was away has its whole patience
+    from the last look at which it was. Both are called in the watch's thread.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Watch:
         self._standstill, self._waits = standstill, waits
         self._seconds, self._clock = seconds, clock
         self._waited = 0.0  # until when a server was away
+        self._waiting = ""  # which one, while it is
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stuck", daemon=True)
         self.reason = ""
@@ -73,19 +76,22 @@ class Watch:
     def look(self) -> None:
         """Once. `start` has a thread look again and again."""
         found, now = self._standstill(), self._clock()
-        if found is None or now - max(found.since, self._waited) < self._seconds:
+        if found is None or now - found.since < min(LOOK_SECONDS, self._seconds / 2):
             self._goes_on()
         elif waiting := self._waits():
             self._waited = self._clock()
-            _log.warning("waiting", reason=waiting)
+            self._goes_on(waiting)
+        elif now - max(found.since, self._waited) < max(self._seconds, found.least):
             self._goes_on()
         else:
             self._stands_still(f"stuck for {now - found.since:.0f} s although all servers answer: {found.what}")
 
-    def _goes_on(self) -> None:
+    def _goes_on(self, waiting: str = "") -> None:
         if self.reason:
             _log.warning("no longer stuck", reason=self.reason)
-        self.reason = ""
+        if waiting and waiting != self._waiting:
+            _log.warning("waiting", reason=waiting)
+        self.reason, self._waiting = "", waiting
 
     def _stands_still(self, reason: str) -> None:
         if not self.reason:

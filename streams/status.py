@@ -116,8 +116,7 @@ class ShellStatus:
     def standstill(self) -> Standstill | None:
         """The partition that has committed nothing for longest, though it gets a tick each second; or the recovery."""
         if not self.recovered:
-            since = self.lost_at + RECOVERY_SECONDS
-            return Standstill(since, f"no assignment was recovered in {RECOVERY_SECONDS:.0f} s before that")
+            return Standstill(self.lost_at, "no assignment is recovered", RECOVERY_SECONDS)
         oldest = min(self.progressed_at.items(), key=lambda each: each[1], default=None)
         if oldest is None:
             return None  # others own all partitions

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from roles.stuck import Broker, Place, Standstill, Waiting, Watch, all_of
+from roles.stuck import JOIN_SECONDS, NOT_LET_IN, Broker, Place, Standstill, Waiting, Watch, all_of, not_let_in
 
 PATIENCE = 60.0
 TOLD = Standstill(1_000.0, "partition 3 commits nothing")
@@ -51,6 +51,36 @@ def test_waiting_for_a_server_is_not_being_stuck_however_long() -> None:
     role.away = ""
     assert role.after(59) == "", "the server has just come back"
     assert role.after(1).endswith("partition 3 commits nothing")
+
+
+def test_patience_begins_anew_when_a_server_is_back() -> None:
+    role = Played()
+    role.away = "Kafka is away"
+    assert role.after(20) == ""
+    role.away = ""
+    assert [role.after(30), role.after(29)] == ["", ""], "79 s in all, 59 of them with Kafka"
+    assert role.after(1).startswith("stuck for 80 s")
+
+
+def test_some_things_may_take_longer() -> None:
+    role = Played()
+    role.found = TOLD._replace(least=100.0)
+    assert [role.after(60), role.after(39)] == ["", ""]
+    assert role.after(1).startswith("stuck for 100 s")
+    role.found = TOLD._replace(least=10.0)
+    assert role.after(1), "less than the patience is no less"
+
+
+def test_a_server_is_not_asked_for_each_little_wait() -> None:
+    asked = []
+    watch = Watch(lambda: TOLD, lambda: asked.append(1) or "", seconds=PATIENCE, clock=lambda: 1_004.9)  # type: ignore[func-returns-value]
+    watch.look()
+    assert not asked
+
+
+def test_who_is_left_out_of_a_group_stands_still_once_others_had_time_to_join() -> None:
+    assert not_let_in(None) is None
+    assert not_let_in(90.0) == Standstill(90.0, NOT_LET_IN, JOIN_SECONDS)
 
 
 def test_a_probe_tells_what_is_wrong_first() -> None:
