@@ -22,7 +22,8 @@ from roles.probes import Check
 
 NOT_LET_IN: Final = "it asked to join its group, and is not let in (are its topics there? `meterlog doctor` tells)"
 LOOK_SECONDS: Final = 5.0  # between two looks; less where the patience is less
-JOIN_SECONDS: Final = 120.0  # a member that died is waited for as long as its session, 45 s, and others as they come
+JOIN_SECONDS: Final = 150.0
+"""A member that died is waited for as long as its session, 45 s; who was forgotten has asked again by then."""
 ANSWER_SECONDS: Final = 5.0  # a server that takes longer is away
 
 Place = tuple[str, int]
@@ -44,8 +45,7 @@ class Standstill(NamedTuple):
 def not_let_in(parted: float | None) -> Standstill | None:
     """A group that gives no assignment, not even an empty one. `parted`: monotonic seconds since when; None: it did.
 
-    A coordinator that moves while it gathers a group was seen to forget who had asked to join (Kafka 4.2), and
-    librdkafka waits on.
+    A coordinator that moves while it gathers a group was seen to forget who had asked to join (Kafka 4.2).
     """
     return None if parted is None else Standstill(parted, NOT_LET_IN, JOIN_SECONDS)
 

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 CHUNK: Final = 100  # records asked for at once: bounds how far a batch may pass its bytes
 FLUSH_SECONDS: Final = 30.0
 LEAVE_SECONDS: Final = 5.0
+REJOIN_MS: Final = 120_000
+"""Until a member that the coordinator forgot asks again (see the taker of jobs), and how long a batch may take."""
 ROLE: Final = "clickhouse-sink"
 
 
@@ -55,6 +57,7 @@ class Feed:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "range",
+                "max.poll.interval.ms": REJOIN_MS,
                 "queued.max.messages.kbytes": 16_384,  # each partition
                 "topic.metadata.refresh.interval.ms": 10_000,  # topics may be applied after the sink was started
                 "reconnect.backoff.ms": 250,

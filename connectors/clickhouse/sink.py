@@ -92,7 +92,7 @@ class Target:
         self._client = Client(
             client_name="meterlog-sink",
             connect_timeout=5,
-            send_receive_timeout=120,
+            send_receive_timeout=90,  # a batch takes less than the feed's REJOIN_MS, or its group goes on without it
             settings=dict(INSERT_SETTINGS),
             **self._connection,
         )

@@ -35,6 +35,9 @@ LOOK_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 10.0
 TURN_SECONDS: Final = 5.0  # a loop that polls turns more often
 ASIDE_SECONDS: Final = 30.0  # for a record that is no job to be with the dead letters
+REJOIN_MS: Final = 60_000
+"""librdkafka waits as long (`max.poll.interval.ms`) and three seconds more for the answer to JoinGroup before it asks
+again: with its default a member that a coordinator forgot would be out for five minutes. No turn takes longer."""
 PATIENCE: Final = 60.0
 """Seconds without a turn of the loop, or with records that wait and are not taken, until the taker counts as stuck."""
 
@@ -106,6 +109,7 @@ class Taker:
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "range",
             "session.timeout.ms": 10_000,
+            "max.poll.interval.ms": REJOIN_MS,
             "fetch.wait.max.ms": 100,
             **settings,
         }
