@@ -207,7 +207,8 @@ class Queries:
             SELECT called, silent, settled, unknown, doubted FROM
                 (SELECT count() AS called, countIf(unanswered) AS silent FROM (
                     SELECT argMax(JSONExtractBool(detail, 'unreached'), (at, version)) AS unanswered FROM device_events
-                    WHERE kind = 'JobReported' AND at > now64(3) - INTERVAL 1 DAY GROUP BY device_id
+                    WHERE kind = 'JobReported' AND at > now64(3) - INTERVAL 1 DAY
+                    AND JSONExtractRaw(detail, 'called') != 'false' GROUP BY device_id
                 )) AS calls,
                 (SELECT countIf(kind = 'CommandDoubted') AS doubted FROM device_events FINAL
                     WHERE at > now64(3) - INTERVAL 1 DAY

@@ -108,13 +108,15 @@ class AttemptBegun:
 @dataclass(frozen=True, slots=True)
 class JobReported:
     """The job in flight ended with a result. `unreached`: the meter was called and did not answer. `remaining`: what
-    its gateway has not given back yet; the job is not over then.
+    its gateway has not given back yet; the job is not over then. `called` False: nobody called the meter, so nothing
+    was learnt of whether it answers.
     """
 
     number: int
     unreached: bool
     at: int
     remaining: tuple[str, ...] = ()
+    called: bool = True
 
 
 @quick

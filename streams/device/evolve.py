@@ -100,6 +100,8 @@ def evolve(device: Device, event: Event) -> Device:
             return replace(device, flight=replace(device.flight, attempting=attempting))
         case JobReported(remaining=remaining) if remaining and device.flight is not None:
             return replace(device, flight=replace(device.flight, correlation_ids=remaining))
+        case JobReported(called=False):
+            return replace(device, flight=None)
         case JobReported():
             if not event.unreached:
                 return replace(device, flight=None, failures=0, unreachable_since=None)

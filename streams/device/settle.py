@@ -39,8 +39,9 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     for outcome in ended.commands:
         outcomes.setdefault(outcome.correlation_id, outcome)
     flying = [held for held in device.queue if held.correlation_id in flight.correlation_ids]
-    unreached = not ended.reached and any(_called(held, outcomes) for held in flying)
-    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at)]
+    called = ended.reached or any(_called(held, outcomes) for held in flying)
+    unreached = called and not ended.reached
+    events: list[Event] = [JobReported(ended.number, unreached=unreached, at=message.at, called=called)]
     events += permits.dropped(device, lapsed=ended.lapsed)
     registration = _registration(device, ended)
     events += _learnt(device, ended, registration, limits)
@@ -197,4 +198,5 @@ def ended_as(
             fault = outcome.fault or faults.not_told("the worker told no reason")
             return again(held, fault, message, limits)
         case Ended.NOT_STARTED:
-            return again(held, outcome.fault or held.fault, message, limits, tried=False)
+            # What an attempt met says more than why there was none.
+            return again(held, held.fault or outcome.fault, message, limits, tried=False)

@@ -174,9 +174,9 @@ def test_dead_letters_are_counted_by_reason(prepared: World) -> None:
 EVENT = "INSERT INTO device_events (device_id, at, version, kind, detail, topic_offset) "
 
 
-def report(world: World, version: int, devices: int, unreached: bool) -> None:
+def report(world: World, version: int, devices: int, unreached: bool, **more: bool) -> None:
     """The last jobs of so many devices, as the sink would have stored them."""
-    detail = json.dumps({"unreached": unreached})
+    detail = json.dumps({"unreached": unreached, **more})
     about = f"concat('ML', toString(number)), now64(3), {version}, 'JobReported', '{detail}', 0"
     world.ask(f"{EVENT} SELECT {about} FROM numbers({devices})")  # noqa: S608
 
@@ -184,10 +184,11 @@ def report(world: World, version: int, devices: int, unreached: bool) -> None:
 def test_meters_that_do_not_answer_and_outcomes_in_doubt(prepared: World) -> None:
     world = prepared
     report(world, 1, 100, unreached=True)
-    report(world, 2, 91, unreached=False)
+    report(world, 2, 91, unreached=False, called=True)
+    report(world, 3, 200, unreached=False, called=False)  # asked the store alone: tells nothing of any meter
     said = [each.says for each in asked(world)["meters"] if each.good]
     assert said == ["9 of 100 called in the last day did not answer when last called"]
-    report(world, 3, 80, unreached=True)
+    report(world, 4, 80, unreached=True)
     assert "89 of 100" in bad(asked(world), "meters").says
     world.ask(f"{EVENT} SELECT 'ML1', now64(3), 9, 'CommandDoubted', '{{}}', number FROM numbers(40)")  # noqa: S608
     assert "of 0 in the last day 40 were in doubt" in bad(asked(world), "outcomes").says

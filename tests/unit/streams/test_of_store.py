@@ -51,6 +51,14 @@ def test_its_job_goes_to_the_store_alone_without_keys_and_counters() -> None:
     assert world.device().failures == 0, "nobody called the meter"
 
 
+def test_what_it_says_is_nothing_of_the_meter() -> None:
+    """One that does not answer goes on to be called within its quota."""
+    world = World().holding(registered(failures=3, unreachable_since=NOON - MINUTE))
+    (job,) = store_jobs(world.batch(tick(NOON), find(1)))
+    world.batch(ended(job, CommandEnded(uid(1), Ended.SUCCESSFUL, result=FOUND), reached=False))
+    assert (world.device().failures, world.device().unreachable_since) == (3, NOON - MINUTE)
+
+
 def test_a_store_that_is_away_is_asked_again_until_the_attempts_are_used_up() -> None:
     world = World(Limits(retry_jitter=0.0)).holding(registered())
     sent, now = world.batch(tick(NOON), find(1)), NOON

@@ -15,6 +15,7 @@ from tests.unit.streams.world import MINUTE, NOON, World, command, ended, jobs, 
 SECOND = 1_000
 LIMITS = Limits(retry_jitter=0.0)
 REFUSED = Fault(225, "CONNECTION_REFUSED", "METERLOG", "nobody listens")
+LATE = Fault(417, "MAX_SCHEDULE_TIME_EXCEEDED", "METERLOG", "not begun")
 TECHNICAL = Fault(0, "METER_ANSWER_UNUSABLE", "METERLOG", "no number")
 R, F, N = Ended.RETRIABLE, Ended.FAILED, Ended.NOT_STARTED
 
@@ -63,6 +64,9 @@ def play(limits: Limits, header: dict[str, Any], ends: list[tuple[Ended, Fault |
         ({"expires_at": NOON + 29 * SECOND}, LIMITS, [(R, TECHNICAL)], [0], (Status.EXPIRED, 417, 1)),
         ({"expires_at": NOON + 29 * SECOND}, LIMITS, [(N, None)], [0], (Status.EXPIRED, 417, 0)),
         ({"expires_at": NOON + 80 * SECOND}, LIMITS, [(R, REFUSED)] * 2, [0, 30], (Status.EXPIRED, 225, 2)),
+        # whoever notices that it is too late, streams or worker: the fault the last attempt met, else 417
+        ({"expires_at": NOON + 70 * SECOND}, LIMITS, [(R, REFUSED), (N, LATE)], [0, 30], (Status.EXPIRED, 225, 1)),
+        ({"expires_at": NOON + 29 * SECOND}, LIMITS, [(N, LATE)], [0], (Status.EXPIRED, 417, 0)),
         # tomorrow gives the normal result
         ({"expires_at": NOON + 1_440 * MINUTE}, LIMITS, [(R, REFUSED)] * 3, [0, 30, 60], (Status.ERROR, 225, 3)),
     ],

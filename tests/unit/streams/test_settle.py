@@ -6,7 +6,7 @@ import pytest
 
 from schemas import codec, topics
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, Job, Status, TimeZoneSet
-from streams.device.events import CommandPostponed, CounterDoubted, CounterRaised, JobLost
+from streams.device.events import CommandPostponed, CounterDoubted, CounterRaised, JobLost, JobReported
 from streams.device.limits import Limits
 from streams.device.state import Device
 from streams.keeper import Outgoing
@@ -383,21 +383,30 @@ def test_a_silent_meter_is_known_until_it_answers() -> None:
     assert (here.device().failures, here.device().unreachable_since) == (0, None)
 
 
-def test_a_job_nobody_began_says_nothing_of_the_meter() -> None:
-    here = world()
-    job = flying(here, 1)
-    here.batch(ended(job, one(job, Ended.NOT_STARTED, None), reached=False))
-    assert here.device().failures == 0
-
-
+@pytest.mark.parametrize("before", [(0, None), (2, NOON - MINUTE)], ids=["answering", "silent"])
 @pytest.mark.parametrize(
-    ("how", "silent"), [(Ended.RETRIABLE, 1), (Ended.UNKNOWN, 1), (Ended.FAILED, 0), (Ended.NOT_STARTED, 0)]
+    ("how", "reached", "says"),
+    [
+        (Ended.RETRIABLE, False, "silent"),
+        (Ended.UNKNOWN, False, "silent"),
+        (Ended.FAILED, False, "nothing"),  # refused before it was called
+        (Ended.NOT_STARTED, False, "nothing"),  # the permit of its cell had lapsed, or the worker stopped
+        (Ended.NOT_STARTED, True, "answering"),
+        (Ended.RETRIABLE, True, "answering"),
+    ],
 )
-def test_a_meter_is_silent_when_it_was_called_and_did_not_answer(how: Ended, silent: int) -> None:
-    here = world()
+def test_a_meter_is_silent_from_a_call_it_did_not_answer_until_one_that_it_does(
+    before: tuple[int, int | None], how: Ended, reached: bool, says: str
+) -> None:
+    """Who did not answer lately has a quota of the slots (design 5): a job that calls nobody lets no dead meter out."""
+    failures, since = before
+    here = World(LIMITS).holding(registered(failures=failures, unreachable_since=since))
     job = flying(here, 1)
-    here.batch(ended(job, one(job, how), reached=False))
-    assert here.device().failures == silent
+    sent = here.batch(ended(job, one(job, how), at=NOON + 5, reached=reached))
+    (event,) = [each for each in log(sent)[0].events if isinstance(each, JobReported)]
+    assert (event.unreached, event.called) == (says == "silent", says != "nothing"), "what the analysts see of it"
+    known = {"silent": (failures + 1, since or NOON + 5), "answering": (0, None), "nothing": before}
+    assert (here.device().failures, here.device().unreachable_since) == known[says]
 
 
 def test_a_device_is_not_silent_after_adding_it_for_that_calls_no_meter() -> None:
