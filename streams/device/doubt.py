@@ -64,9 +64,13 @@ def doubted(
 
 
 def looked(
-    held: Pending, outcome: CommandEnded, message: ResultReported | ReturnReceived, limits: Limits
+    held: Pending,
+    outcome: CommandEnded,
+    message: ResultReported | ReturnReceived,
+    limits: Limits,
+    rest: int | None = None,
 ) -> list[Event]:
-    """After a job that was to look for a command in doubt."""
+    """After a job that was to look for a command in doubt. `rest`: as in `outcome.again`."""
     match outcome.ended:
         case Ended.SUCCESSFUL:
             return [settled(held, Status.SUCCESSFUL, None, message.at, large_result=outcome.large_result)]
@@ -79,15 +83,22 @@ def looked(
         case Ended.RETRIABLE:
             return [look_again(held, outcome.fault, message, limits)]
         case Ended.NOT_STARTED:
-            return [look_again(held, outcome.fault or held.fault, message, limits, tried=False)]
+            return [look_again(held, outcome.fault or held.fault, message, limits, tried=False, rest=rest)]
 
 
 def look_again(
-    held: Pending, fault: Fault | None, message: Judged, limits: Limits, *, tried: bool = True
+    held: Pending,
+    fault: Fault | None,
+    message: Judged,
+    limits: Limits,
+    *,
+    tried: bool = True,
+    rest: int | None = None,
 ) -> VerifyPostponed | CommandSettled | CommandReturned:
     """Another look, unless that was the last one or the next would come too late."""
     looks = held.looks + tried
-    not_before = message.at + back_off(held.correlation_id, held.looks, message.seed, limits)
+    wait = rest if rest is not None else back_off(held.correlation_id, held.looks, message.seed, limits)
+    not_before = message.at + wait
     last = tried and (held.bypass_retry or looks >= limits.attempts)
     if last or _too_late(held, not_before):
         return settled(held, Status.UNKNOWN, fault, message.at)

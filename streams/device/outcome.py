@@ -76,18 +76,26 @@ def returned(
 
 
 def again(
-    held: Pending, fault: Fault | None, message: Judged, limits: Limits, *, tried: bool = True
+    held: Pending,
+    fault: Fault | None,
+    message: Judged,
+    limits: Limits,
+    *,
+    tried: bool = True,
+    rest: int | None = None,
 ) -> CommandPostponed | CommandSettled | CommandReturned:
     """Back in the queue for another attempt, unless that was the last one, another is not wanted, or too late.
 
-    A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it.
+    A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it. `rest`: how
+    long it waits, ms; None: the back-off.
     """
     at, attempts = message.at, held.attempts + tried
     if tried and (held.bypass_retry or attempts >= limits.attempts):
         return settled(held, Status.ERROR, fault, at, attempts=attempts)
     if held.cancelled_by is not None:
         return settled(held, Status.CANCELLED, faults.cancelled(held.cancelled_by, fault), at, attempts=attempts)
-    not_before = at + back_off(held.correlation_id, held.attempts, message.seed, limits)
+    wait = rest if rest is not None else back_off(held.correlation_id, held.attempts, message.seed, limits)
+    not_before = at + wait
     if held.expires_at is not None and not_before >= held.expires_at:
         return settled(held, Status.EXPIRED, faults.too_late(held.expires_at, fault), at, attempts=attempts)
     return CommandPostponed(held.correlation_id, not_before, attempts, fault, held.kept)

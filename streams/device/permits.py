@@ -117,6 +117,11 @@ def refused(device: Device, message: RefusalReceived) -> list[Event]:
     return [PermitPostponed(claim.number, claim.cell_id, message.at + _rest(device, claim.priority))]
 
 
+def rest(device: Device) -> int:
+    """How long the commands of a job wait that was not begun, as its permit had lapsed: that was no attempt, ms."""
+    return _rest(device, device.claim.priority if device.claim is not None else _HIGH)
+
+
 def _rest(device: Device, priority: int) -> int:
     """How long a device waits before it asks again (reference 2.8: 2 s, or 50 to 70), ms."""
     if priority > _HIGH:

@@ -46,9 +46,12 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
     registration = _registration(device, ended)
     events += _learnt(device, ended, registration, limits)
     doubted = _doubted(device, ended, limits)
+    rest = permits.rest(device) if ended.lapsed else None
     kept = {held.correlation_id: len(held.kept) for held in device.queue if held.kept is not None}
     for held in flying:
         outcome = outcomes.get(held.correlation_id) or CommandEnded(held.correlation_id, Ended.NOT_STARTED)
+        if rest is not None and outcome.ended is Ended.NOT_STARTED:
+            outcome = replace(outcome, fault=None)  # no word of the meter's: its cell had no time for it
         held = partial.obtained(held, outcome)
         if doubted is not None and outcome.ended is Ended.RETRIABLE and outcome.fault is not None:
             outcome = replace(outcome, fault=faults.floor_doubted(doubted, device.counter, outcome.fault))
@@ -57,14 +60,14 @@ def report(device: Device, message: ResultReported, limits: Limits) -> list[Even
             how = Ended.UNKNOWN if begun else outcome.ended
             events.append(returned(held, how, outcome.fault, message.at, outcome.large_result))
         elif held.doubt is not None:
-            events += doubt.looked(held, outcome, message, limits)
+            events += doubt.looked(held, outcome, message, limits, rest)
         elif outcome.ended is Ended.NOT_STARTED and held.correlation_id in flight.attempting:
             events.append(doubt.doubted(held, faults.not_told("it was begun, and its end not told"), message, limits))
         elif partial.no_room(held, outcome, kept, limits):
             at, large = message.at, outcome.large_result
             events.append(settled(held, Status.SUCCESSFUL, None, at, attempts=held.attempts + 1, large_result=large))
         else:
-            events.append(ended_as(held, outcome, message, limits, registration))
+            events.append(ended_as(held, outcome, message, limits, registration, rest))
     known = device.registration or (registration.registration if registration is not None else None)
     events += orphans(device, events, known, message.at)
     return events + misfits(device, events, message.at) if registration is not None else events
@@ -177,8 +180,11 @@ def ended_as(
     message: ResultReported | ReturnReceived,
     limits: Limits,
     registered: DeviceRegistered | None = None,
+    rest: int | None = None,
 ) -> Event:
-    """What follows for a command from its end in a job."""
+    """What follows for a command from its end in a job. `rest`: how long it waits if it was not begun, ms; None: as
+    after an attempt.
+    """
     at = message.at
     match outcome.ended:
         case Ended.SUCCESSFUL:
@@ -199,4 +205,4 @@ def ended_as(
             return again(held, fault, message, limits)
         case Ended.NOT_STARTED:
             # What an attempt met says more than why there was none.
-            return again(held, held.fault or outcome.fault, message, limits, tried=False)
+            return again(held, held.fault or outcome.fault, message, limits, tried=False, rest=rest)

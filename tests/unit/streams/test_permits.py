@@ -11,6 +11,7 @@ from schemas.partition import partition_of
 from schemas.records import (
     CommandEnded,
     Ended,
+    Fault,
     Permit,
     PermitAsked,
     PermitGranted,
@@ -205,15 +206,46 @@ def test_a_permit_of_a_lost_job_comes_back_and_the_next_attempt_asks_for_more_co
     assert asked.connections == 1
 
 
-def test_a_job_not_started_for_its_permit_lapsed_costs_no_attempt() -> None:
+LAPSED = Fault(233, "LAPSED", "METERLOG", "the permit of the cell lapsed before the worker had the job")
+
+
+@pytest.mark.parametrize(("priority", "earliest", "latest"), [(4, 50_000, 70_000), (5, 2_000, 2_000)])
+def test_a_job_not_started_for_its_permit_lapsed_costs_no_attempt(priority: int, earliest: int, latest: int) -> None:
+    """Reference 2.8: denied for want of a permit, it waits 2 s when it is in a hurry, else 50 to 70."""
     world = World(LIMITS).holding(celled())
-    asked = asking(world, command(1), tick(NOON))
+    asked = asking(world, command(1, priority=priority), tick(NOON))
     (job,) = jobs(world.batch(granted(asked)))
-    sent = world.batch(ended(job, CommandEnded(uid(1), Ended.NOT_STARTED), reached=False, lapsed=True))
+    sent = world.batch(ended(job, CommandEnded(uid(1), Ended.NOT_STARTED, LAPSED), reached=False, lapsed=True))
     assert said(sent) == [PermitReturned(CELL, DEVICE, 1, lapsed=True)] and responses(sent) == []
     (held,) = world.device().queue
     assert held.attempts == 0
+    assert NOON + earliest <= held.not_before <= NOON + latest
+    assert said(world.batch(tick(held.not_before - 1))) == []
     assert asking(world, tick(held.not_before)).connections == 1
+
+
+def test_a_look_whose_permit_lapsed_waits_for_the_next_permit_no_longer_than_others() -> None:
+    world = World(LIMITS).holding(celled())
+    clear = command(1, operation="ClearAlarmRegister", request={}, priority=9)
+    (job,) = jobs(world.batch(granted(asking(world, clear, tick(NOON)))))
+    world.batch(ended(job, CommandEnded(uid(1), Ended.UNKNOWN, LAPSED)))
+    asked = asking(world, tick(NOON + 30_000))
+    (job,) = jobs(world.batch(granted(asked, NOON + 32_000)))
+    assert job.commands[0].verify
+    end = CommandEnded(uid(1), Ended.NOT_STARTED, LAPSED)
+    world.batch(ended(job, end, at=NOON + 33_000, reached=False, lapsed=True))
+    (held,) = world.device().queue
+    assert (held.not_before, held.looks) == (NOON + 35_000, 0)
+
+
+def test_who_is_denied_permits_until_it_expires_is_told_417_not_that_the_meter_was_silent() -> None:
+    world = World(LIMITS).holding(celled())
+    asked = asking(world, command(1, expires_at=NOON + 49_999), tick(NOON))
+    (job,) = jobs(world.batch(granted(asked)))
+    sent = world.batch(ended(job, CommandEnded(uid(1), Ended.NOT_STARTED, LAPSED), reached=False, lapsed=True))
+    (response,) = responses(sent)
+    assert response.fault is not None
+    assert (response.status, response.fault.code, response.attempts) == (Status.EXPIRED, 417, 0)
 
 
 @pytest.mark.parametrize("grant_first", [False, True])
