@@ -23,7 +23,7 @@ from streams.device.leases import NEVER, cost_of, lease_end, seconds_of
 from streams.device.limits import Limits
 from streams.device.outcome import orphans, settled, settled_in
 from streams.device.possible import REGISTERS, gateway_of, inactive, is_mbus
-from streams.device.state import LAST_COUNTER, Device, Pending
+from streams.device.state import LAST_COUNTER, Device, Pending, due_since
 
 _ORDINARY: Final = CommandHeader("", "", 0).priority
 _SLACK: Final = 1_024  # stale heap entries that are not worth a compaction
@@ -234,14 +234,15 @@ def _given_up(device: Device, held: Pending, now: int, limits: Limits) -> Event 
 def priority(held: Pending, now: int, limits: Limits) -> int:
     """As given, and a step lower after each second retry but the first two attempts (reference 2.3, 2.5).
 
-    Below the default it rises a step every `ageing_step`, up to the default, so that nobody waits for ever.
+    Below the default it rises a step every `ageing_step` that it is due, up to the default, so that nobody waits for
+    ever.
     """
     base = held.priority
     if held.attempts > limits.decay_every:
         base = max(0, base - (held.attempts - 1) // limits.decay_every)
     if base >= _ORDINARY:
         return base
-    return min(_ORDINARY, base + max(0, now - held.received_at) // limits.ageing_step)
+    return min(_ORDINARY, base + max(0, now - due_since(held)) // limits.ageing_step)
 
 
 def _span(commands: list[Pending], limits: Limits) -> int:
@@ -291,8 +292,8 @@ def _rank(device: Device, now: int, limits: Limits) -> tuple[tuple[int, int] | N
             continue
         effective = priority(held, now, limits)
         if effective < _ORDINARY:
-            steps = max(0, now - held.received_at) // limits.ageing_step + 1
-            wake = min(wake, held.received_at + steps * limits.ageing_step)
+            since = due_since(held)
+            wake = min(wake, since + (max(0, now - since) // limits.ageing_step + 1) * limits.ageing_step)
         rank = (-effective, held.received_at)
         if best is None or rank < best:
             best = rank

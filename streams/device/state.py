@@ -44,6 +44,11 @@ class Pending:
     kept: bytes | None = None  # of a bundle: what its jobs obtained so far (`partial`)
 
 
+def due_since(held: Pending) -> int:
+    """Since when a command that is due has been: one that was scheduled, or backs off, waits for nobody until then."""
+    return max(held.received_at, held.not_before)
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptedAction:
     """An action of a bundle whose step that may not be repeated has begun. `action`: its place, from 0."""

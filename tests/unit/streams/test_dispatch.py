@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.records import CommandEnded, Ended
-from streams.device.dispatch import Index, next_job
+from streams.device.dispatch import Index, next_job, priority
 from streams.device.events import JobDispatched
 from streams.device.leases import NEVER
 from streams.device.limits import Limits
@@ -113,6 +113,31 @@ def test_low_priority_rises_with_age_up_to_the_default() -> None:
     world.keeper.receive(tick(late, results_end=1_000))
     sent = world.batch(ended(job, at=late))
     assert [each.device_id for each in jobs(sent)] == [named(1)]
+
+
+def test_age_counts_from_when_a_command_is_due() -> None:
+    """A campaign of low priority that was planned days before is behind all others in its night as well, and rises from
+    then on; so does the priority of one that backed off.
+    """
+    limits = Limits()
+    held = Pending(uid(1), "SynchronizeTime", b"", bytes(8), 0, NOON, NOON, not_before=NOON + 600 * MINUTE)
+    for minutes, counts in ((600, 0), (609, 0), (610, 1), (639, 3), (640, 4), (900, 4)):
+        assert priority(held, NOON + minutes * MINUTE, limits) == counts
+    device = Device(idle=False, device_id=named(1), version=1, registration=registered().registration, queue=(held,))
+    index = Index(limits)
+    for minutes in (600, 610, 620, 630):
+        index.update(b"1", device, NOON + minutes * MINUTE)
+        assert index.wake == NOON + (minutes + 10) * MINUTE, "it is looked at again when it rises"
+    index.update(b"1", device, NOON + 640 * MINUTE)
+    assert index.wake == NEVER
+
+
+def test_one_planned_long_ago_does_not_overtake() -> None:
+    world = World(ONE).holding(*(registered(named(number)) for number in range(3)))
+    world.batch(command(1, device_id=named(1), priority=0, scheduled_at=NOON + 600 * MINUTE))
+    late = NOON + 600 * MINUTE
+    sent = world.batch(tick(late), command(2, device_id=named(2), priority=1, at=late))
+    assert [each.device_id for each in jobs(sent)] == [named(2)]
 
 
 def test_a_scheduled_command_waits_for_its_time() -> None:
