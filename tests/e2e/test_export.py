@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,8 @@ def test_from_the_command_line(tables: Tables, server: Server, tmp_path: Path, m
     assert (wrong.exit_code, ".parquet, .csv, .jsonl" in wrong.output) == (2, True)
     nowhere = runner.invoke(cli, ["export", "energy", str(tmp_path / "none.csv")])
     assert (nowhere.exit_code, "there is no table or view 'energy'" in nowhere.output) == (1, True)
+    condition = "device_id IN (SELECT device_id FROM energy)"
+    for asked, *more in (["SELECT * FROM energy"], ["energy_profile", "--where", condition]):
+        unknown = runner.invoke(cli, ["export", asked, str(tmp_path / "none.csv"), *more])
+        assert isinstance(unknown.exception, QueryFailed), "ClickHouse's own words"
+        assert re.search(r"refuses: Code: 60.*\benergy\b", str(unknown.exception))
