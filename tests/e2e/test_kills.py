@@ -17,7 +17,6 @@ from typing import Any, Final
 import pytest
 
 from connectors.dlms.keys import generate
-from connectors.simulator.faults import parse
 from connectors.simulator.fleet import FleetSettings, write_shipment
 from infra.embedded.ports import LOOPBACK, free_port
 from infra.embedded.roles import CLICKHOUSE_SINK, DLMS_WORKER, STREAMS
@@ -29,6 +28,7 @@ from streams.device.wire import decode_events
 from tests.e2e.evidence import Evidence
 from tests.e2e.judge import hold
 from tests.e2e.load import FAULTS, SINK, TIMES, WORKER, Load, loading
+from tests.e2e.siege import it_was_hard
 from tests.e2e.world import World, fleet_role, until
 
 UNDER_WAY: Final = 10  # answers of a wave before somebody is killed: the rest of it is at the meters
@@ -79,10 +79,8 @@ def storm(stack: Stack, load: Load, victims: Sequence[str], seconds: float) -> N
     load.settle(seconds)
 
 
-def it_was_hard(evidence: Evidence) -> None:
-    """Without every fault, and without jobs that died with their worker, nothing would be proved."""
-    befell = {entry["what"] for entries in evidence.ledger.values() for entry in entries if entry["did"] == "fault"}
-    assert befell == set(parse(FAULTS))
+def jobs_were_lost(evidence: Evidence) -> None:
+    """Without jobs that died with their worker nothing would be proved."""
     decisions = [decode_events(told.value) for told in evidence.told(DEVICE_EVENTS.name)]
     assert any(isinstance(event, JobLost) for decision in decisions for event in decision.events)
 
@@ -103,9 +101,8 @@ def besiege(folder: Path, meters: int, victims: Sequence[str], seconds: float, *
         evidence = Evidence(folder, world.kafka, world.host, world.port)
         hold(evidence)
         it_was_hard(evidence)
+        jobs_were_lost(evidence)
         doubts_were_cleared_up(evidence)
-        statuses = [header.status for header, _ in evidence.outcomes.values()]
-        assert 2 * sum(status is Status.SUCCESSFUL for status in statuses) > len(statuses)
 
 
 @pytest.mark.timeout(600)
