@@ -66,11 +66,12 @@ def expired(expires_at: int) -> Fault:
 
 def too_late(expires_at: int, last: Fault | None) -> Fault:
     """Of a command whose time is over: the functional fault its last attempt met, when it met one; else 417, with the
-    technical one behind it (reference 2.6).
+    technical one behind it (reference 2.6). A 417 speaks of this command's time, not of a gateway's or a worker's.
     """
-    if last is None:
-        return expired(expires_at)
-    return last if last.code else replace(expired(expires_at), inner=f"{last.name}: {last.message}")
+    late = expired(expires_at)
+    if last is None or last.code == late.code:
+        return late
+    return last if last.code else replace(late, inner=f"{last.name}: {last.message}")
 
 
 def no_result(number: int) -> Fault:

@@ -21,6 +21,7 @@ from schemas.records import (
     Status,
     TimeZoneSet,
 )
+from streams.device import faults
 from streams.device.events import CommandReturned, JobLost, JobRefused, JobTaken
 from streams.device.leases import lease_end
 from streams.device.limits import Limits
@@ -371,6 +372,18 @@ class TestTime:
         (job,) = jobs(here.deliver(GATEWAY))
         assert job.commands[0].attempt == 1
         assert here.device(GATEWAY).queue[0].received_at == NOON
+
+    def test_what_expires_after_it_was_given_back_is_told_its_own_time(self) -> None:
+        """Not that until which the gateway would have begun it."""
+        here = net(limits=replace(LIMITS, slots=1, silent_slots=1))
+        here.batch(GATEWAY, command(9))
+        expires_at = NOON + LIMITS.delegation + LIMITS.retry_delay
+        here.batch(GAS, read_gas(1, expires_at=expires_at))
+        here.deliver(GATEWAY)
+        late = NOON + LIMITS.delegation
+        here.batch(GATEWAY, tick(late, results_end=10_000))
+        (response,) = responses(here.deliver(GAS))
+        assert response.fault == faults.expired(expires_at) and response.status is Status.EXPIRED
 
     def test_a_command_expires_at_the_gateway(self) -> None:
         here = net(limits=replace(LIMITS, slots=1, silent_slots=1))
