@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from operations import catalogue
-from schemas.records import CommandEnded, Ended, Fault, Status
+from schemas.records import CommandEnded, Ended, Fault, Status, TimeZoneSet
 from streams.device.dispatch import priority
 from streams.device.limits import Limits
 from streams.device.state import Pending
@@ -104,6 +104,15 @@ class TestSchedule:
         (job,) = jobs(world.batch(tick(NOON + MINUTE)))
         (response,) = responses(world.batch(ended(job, at=NOON + MINUTE)))
         assert response.status is Status.SUCCESSFUL
+
+    def test_is_sent_with_what_is_known_of_the_device_by_then(self) -> None:
+        """Where it is, and how it is opened, may have changed since the command came."""
+        world = World(LIMITS).holding(registered())
+        (job,) = jobs(world.batch(tick(NOON), command(1), command(2, scheduled_at=NOON + MINUTE)))
+        moved = CommandEnded(uid(1), Ended.SUCCESSFUL, facts=(TimeZoneSet("Europe/Amsterdam"),))
+        world.batch(ended(job, moved))
+        (job,) = jobs(world.batch(tick(NOON + MINUTE)))
+        assert job.registration is not None and job.registration.time_zone == "Europe/Amsterdam"
 
     def test_of_the_past_is_sent_at_once(self) -> None:
         world = World(LIMITS).holding(registered())
