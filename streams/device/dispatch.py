@@ -76,8 +76,8 @@ class Index:
         if device.idle:
             return
         self._stamp += 1
-        silent = device.failures > 0
         out = device.flight is not None
+        silent = device.failures > 0 and _next_calls_a_meter(device, now, self._limits)
         flying = device.flight is not None and device.flight.gateway_id is None
         if flying:
             self.flying += 1
@@ -181,8 +181,7 @@ def next_job(device: Device, now: int, limits: Limits) -> list[Event]:
     due = _due(queue, device, now)
     if not due and device.claim is None:
         return events
-    # Looks come first: what they look for must not be changed by the others of this job.
-    due.sort(key=lambda held: (held.doubt is None, -priority(held, now, limits), held.received_at))
+    due.sort(key=lambda held: _order(held, now, limits))
     if device.claim is not None or permits.cell_of(device.registration) is not None:
         ranks = ((-priority(held, now, limits), held.received_at) for held in due)
         first = min(ranks) if _calls_a_meter(due) else None
@@ -261,6 +260,20 @@ def _due(queue: Iterable[Pending], device: Device, now: int) -> list[Pending]:
 def _calls_a_meter(due: list[Pending]) -> bool:
     """Whether a job of these needs the permit of a cell: one that asks the store alone, or registers, does not."""
     return any(_connects(held) for held in due)
+
+
+def _next_calls_a_meter(device: Device, now: int, limits: Limits) -> bool:
+    """Whether the job that is out, or the next one, does: of a meter that does not answer, only those have a quota."""
+    flight = device.flight
+    if flight is not None:
+        return _calls_a_meter([held for held in device.queue if held.correlation_id in flight.correlation_ids])
+    due = _due(device.queue, device, now)
+    return bool(due) and _connects(min(due, key=lambda held: _order(held, now, limits)))
+
+
+def _order(held: Pending, now: int, limits: Limits) -> tuple[bool, int, int]:
+    """The order within a device. Looks come first: what they look for must not be changed by the others of a job."""
+    return held.doubt is None, -priority(held, now, limits), held.received_at
 
 
 def _delegates(device: Device, now: int) -> bool:

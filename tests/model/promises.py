@@ -228,7 +228,7 @@ class Promises:
         devices = [self._folded[key] for key in values if is_device_key(key)]
         flying = [each for each in devices if each.flight is not None and each.flight.gateway_id is None]
         assert len(flying) <= self._limits.slots, "more jobs out than slots"
-        silent = [device for device in flying if device.failures]
+        silent = [device for device in flying if device.failures and _calls_a_meter(device)]
         assert len(silent) <= self._limits.silent_slots, "more slots for silent meters than their quota"
 
     def check_keeper(self, partition: int) -> None:
@@ -314,6 +314,12 @@ def _told(records: list[Outgoing]) -> Counter[_Told]:
         elif record.topic == topics.JOBS.name:
             assert isinstance(codec.decode(record.value), Job)
     return found
+
+
+def _calls_a_meter(device: Device) -> bool:
+    """Whether the job that is out does."""
+    out = device.flight.correlation_ids if device.flight is not None else ()
+    return any(catalogue()[held.operation].connects for held in device.queue if held.correlation_id in out)
 
 
 def _copy(keeper: Partition) -> Partition:

@@ -59,6 +59,20 @@ def test_what_it_says_is_nothing_of_the_meter() -> None:
     assert (world.device().failures, world.device().unreachable_since) == (3, NOON - MINUTE)
 
 
+def test_the_quota_of_meters_that_do_not_answer_is_not_for_it() -> None:
+    """It calls nobody: it waits for none of those calls, nor do they for it."""
+    names = [f"TEST10240000{number:05}" for number in range(3)]
+    silent = [registered(name, failures=1, unreachable_since=NOON) for name in names]
+    world = World(Limits(slots=4, silent_slots=1)).holding(*silent)
+    sent = world.batch(tick(NOON), find(1, device_id=names[0]), command(2, device_id=names[1]))
+    assert len(store_jobs(sent)) == len(jobs(sent)) == 1
+    sent = world.batch(find(3, device_id=names[2]), command(4, device_id=names[2], at=NOON + 1))
+    (job,) = store_jobs(sent)
+    assert job.device_id == names[2] and jobs(sent) == []
+    sent = world.batch(ended(job, CommandEnded(uid(3), Ended.SUCCESSFUL, result=FOUND), reached=False))
+    assert jobs(sent) == [], "what calls the meter waits for the quota as ever"
+
+
 def test_a_store_that_is_away_is_asked_again_until_the_attempts_are_used_up() -> None:
     world = World(Limits(retry_jitter=0.0)).holding(registered())
     sent, now = world.batch(tick(NOON), find(1)), NOON
