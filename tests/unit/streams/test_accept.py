@@ -76,6 +76,8 @@ REFUSED: dict[str, tuple[Device | None, dict[str, Any], int, str | None]] = {
     "other key": (registered(), {"key": b"TEST1024000000002"}, 401, "device_id"),
     "no key": (registered(), {"key": b""}, 401, "key"),
     "created before 1970": (registered(), {"created_at": -1}, 401, "created_at"),
+    "scheduled before 1970": (registered(), {"scheduled_at": -1}, 401, "scheduled_at"),
+    "expires when nobody can count to": (registered(), {"expires_at": 1 << 53}, 401, "expires_at"),
     "expires before it begins": (
         registered(),
         {"scheduled_at": NOON + 10, "expires_at": NOON + 10},
@@ -174,9 +176,17 @@ def test_a_rejection_of_a_known_device_is_remembered() -> None:
 
 
 def test_a_command_that_comes_too_late_is_expired() -> None:
-    (response,) = responses(World().holding(registered()).batch(command(1, expires_at=NOON)))
-    assert response.status is Status.EXPIRED
+    world = World().holding(registered())
+    (response,) = responses(world.batch(tick(NOON), command(1, expires_at=NOON)))
+    assert response.status is Status.EXPIRED and response.attempts == 0
     assert response.fault is not None and response.fault.code == 417
+    assert len(jobs(world.batch(command(2, expires_at=NOON + 1)))) == 1, "a moment later is in time"
+
+
+def test_whoever_says_nothing_of_it_has_the_default_priority() -> None:
+    (decision,) = log(World().holding(registered()).batch(command(1)))
+    (event,) = decision.events
+    assert isinstance(event, CommandAccepted) and (event.priority, event.bypass_retry) == (4, False)
 
 
 def test_commands_wait_for_a_registration_that_is_on_its_way() -> None:
