@@ -35,22 +35,28 @@ class Admission:
         return self._permit is not None
 
     async def enter(self) -> None:
-        """Wait for the time of the next connection, which is to be opened at once then.
+        """Wait for the time of the next connection, which is to be opened at once then. Raises what `wait` raises."""
+        while wait := self.wait(time.time_ns() // 1_000_000):
+            await asyncio.sleep(wait / 1_000)
 
-        Raises Lapsed when that of the first has passed; Unreachable when that of another has, or there is none.
+    def wait(self, now: int) -> int:
+        """How long it is to the next connection, ms. At 0 it is to be opened at once, and counts as opened.
+
+        Raises Lapsed when the time of the first has passed; Unreachable when that of another has, or there is none.
         """
         permit = self._permit
         if permit is None:
-            return
-        number, self._opened = self._opened, self._opened + 1
+            return 0
+        number = self._opened
         if number == len(permit.connects):
             reason = f"the permit of the cell allows {number} connections; the next attempt asks for more"
             raise Unreachable(reason, code=_LATE, name="NO_MORE_CONNECTIONS")
         begins = permit.connects[number]
-        while (now := time.time_ns() // 1_000_000) < begins:
-            await asyncio.sleep((begins - now) / 1_000)
+        if now < begins:
+            return begins - now
+        self._opened += 1
         if now <= begins + permit.within:
-            return
+            return 0
         if number == 0:
             raise Lapsed
         raise Unreachable("the time of a further connection has passed", code=_LATE, name="LAPSED")

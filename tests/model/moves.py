@@ -9,6 +9,8 @@ from enum import Enum
 from typing import Any
 
 from operations import build_request, bundle
+from schemas import topics
+from streams.cell.limits import CellLimits
 from streams.device.limits import Limits
 from tests.model.worker import Fate
 from tests.unit.streams.world import ADD_DEVICE
@@ -32,9 +34,9 @@ OPERATIONS: tuple[tuple[str, Any], ...] = (
     ("AddDevice", ADD_DEVICE),
 )
 CANCEL, ADD = len(OPERATIONS) - 2, len(OPERATIONS) - 1
-BUNDLE, GAS = (
+BUNDLE, GAS, READ = (
     next(place for place, (name, _) in enumerate(OPERATIONS) if name == wanted)
-    for wanted in (bundle.NAME, "GetActualMeterReadsGas")
+    for wanted in (bundle.NAME, "GetActualMeterReadsGas", "ReadAlarmRegister")
 )
 
 
@@ -72,13 +74,14 @@ class Again:
 @dataclass(frozen=True, slots=True)
 class Time:
     """An owner sends itself a tick. `looked_before`: it looked at the results' end when it made its last one. `held`:
-    the tick lies around for a while.
+    the tick lies around for a while. `cells`, here and below: the owner of a partition of cells.
     """
 
     partition: int
     looked_before: bool = False
     held: bool = False
     seed: int = 0
+    cells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Decide:
     most: int = 100
     order: int = 0
     crash: Crash = Crash.NOWHERE
+    cells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class TakeOver:
 
     partition: int
     skew: int = 0
+    cells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,9 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A job in work goes on by up to `steps` steps; the last one has `fate`."""
+    """A job in work goes on by up to `steps` steps, the last of which has `fate`. If it waits for the time that its
+    permit says, that time comes first.
+    """
 
     which: int
     steps: int = 20
@@ -133,9 +140,19 @@ class Arrive:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Retention deletes the results that a partition's owner has not read."""
+    """Retention deletes what a partition's owner has not read of a topic."""
 
     partition: int
+    topic: str = topics.JOB_RESULTS.name
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What a device and a cell said to each other is heard once more, and late; `back`: so many words ago."""
+
+    partition: int
+    topic: str
+    back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +180,22 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """Everybody does promptly what is to be done, for some rounds a second apart."""
+    """Everybody does promptly what is to be done, for some rounds a second apart. `idle`: workers take jobs, and go on
+    with none.
+    """
 
     rounds: int
+    idle: bool = False
 
 
-Move = Ask | Again | Time | Decide | TakeOver | Take | Work | Kill | Arrive | Forget | Pass | Mood | Jump | Calm
+Move = Ask | Again | Time | Decide | TakeOver | Take | Work | Kill | Arrive | Forget | Echo | Pass | Mood | Jump | Calm
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a story begins with. `remembered`: outcomes a device remembers. `skews`: of the workers' clocks, ms."""
+    """What a story begins with. `remembered`: outcomes a device remembers. `skews`: of the workers' clocks, ms.
+    `cells`: what radio cells may carry, if electricity meters live in them.
+    """
 
     limits: Limits = Limits(slots=2, silent_slots=1, commands_a_job=3, queue_commands=6)
     remembered: int = 64
@@ -181,3 +203,4 @@ class Setting:
     skews: tuple[int, int] = (0, 0)
     can_tell: bool = True  # whether a look shows what became of an attempt
     last_counters: bool = False  # one meter is near the end of its invocation counters
+    cells: CellLimits | None = None

@@ -5,12 +5,15 @@ What is committed is read back from the records alone, as others see them: log, 
 
 import copy
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from operations import bundle, catalogue
 from schemas import codec, topics
 from schemas._names import full_name
 from schemas.records import Delegated, Job, Notice, Notification, Status, Tick
+from streams.cell.keeper import Counts
+from streams.cell.state import Cell, decode_cell, is_busy
 from streams.device.events import (
     CommandAccepted,
     CommandPostponed,
@@ -61,13 +64,14 @@ class Promises:
         self._returned: set[_Command] = set()
         self.entries: dict[_Command, list[Any]] = {}  # of bundles that were answered
         self._counters: dict[str, int] = defaultdict(int)  # the last one given to a job, by device
+        self.permits = Counts()  # of cells, whoever owned them
         self.transitions = set[Transition]()
         self.seen: Counter[str] = Counter()  # what happened, so that a test can see that the model reaches it
 
     @property
     def quiet(self) -> bool:
         """Whether no device has anything to do."""
-        return all(device.idle for device in self._folded.values())
+        return all(device.idle for device in self._folded.values()) and not any(self._busy_cells())
 
     def check_batch(self, partition: int, batch: Batch) -> None:
         """Of one committed transaction."""
@@ -244,14 +248,31 @@ class Promises:
             for keeper in (kept, rebuilt):
                 keeper.receive(tick)
                 records, changed = keeper.settle()  # of devices whose time is the same, any may come first
-                told.append((sorted(records, key=lambda record: record.key), changed))
+                told.append((sorted(records, key=_whose), changed))
             assert told[0] == told[1], "another choice after a takeover"
+
+    # --- cells
+
+    def check_cells(self, partition: int, batch: Batch) -> None:
+        """Of one committed transaction of a partition of cells: what they carry is counted where their meters are."""
+        assert not any(record.topic == topics.DEAD_LETTERS.name for record in batch.records), "a dead letter"
+        for value in batch.values.values():
+            assert value is not None
+            cell = decode_cell(value)
+            names = [each.device_id for each in cell.waiting] + [each.device_id for each in cell.open]
+            assert len(names) == len(set(names)), "a device waits and has a permit, or has two"
+
+    def _busy_cells(self) -> Iterator[Cell]:
+        """Those in which somebody waits, or has a permit."""
+        for table in self._world.cell_tables:
+            yield from (decode_cell(value) for value in table.values.values() if is_busy(value))
 
     # --- at rest
 
     def check_at_rest(self) -> None:
         waiting = [device for device in self._folded.values() if not device.idle]
         assert not waiting, f"wait for ever: {waiting}"
+        assert not [*self._busy_cells()], "a permit that never came back, or never came"
         assert self._accepted.keys() <= self.settled.keys()
         assert self._taken == self._returned
         table = {key: value for each in self._world.tables for key, value in each.values.items()}
@@ -299,6 +320,11 @@ def fault_of(entry: Any) -> dict[str, Any] | None:
     """What the fault entry of a bundle's action says; None of a result."""
     name, fields = entry
     return dict(fields) if name == full_name(bundle.FaultEntry) else None
+
+
+def _whose(record: Outgoing) -> tuple[bytes, bytes]:
+    """Orders records by device; what devices ask of one cell, by what they ask."""
+    return record.key, record.value if record.topic == topics.PERMIT_REQUESTS.name else b""
 
 
 def _told(records: list[Outgoing]) -> Counter[_Told]:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from schemas import topics
 from schemas.records import Lifecycle
+from streams.cell.limits import NO_LIMIT, Bounds, CellLimits
 from streams.device.limits import Limits
 from tests.model.moves import (
     BUNDLE,
@@ -19,12 +21,14 @@ from tests.model.moves import (
     GAS_METERS,
     OPERATIONS,
     PARTITIONS,
+    READ,
     Again,
     Arrive,
     Ask,
     Calm,
     Crash,
     Decide,
+    Echo,
     Forget,
     Jump,
     Kill,
@@ -43,11 +47,14 @@ from tests.model.world import World
 LONGEST = 100
 _TIMES = (0, 100, 1_000, 20_000, 30_000, 60_000, 150_000, 600_000)
 _SKEWS = (0, 0, 3_000, -3_000)
+_BEGUN = ((2, Fate.WELL), (2, Fate.WELL), (4, Fate.UNANSWERED))  # a session is open, or a request was sent in it
+_PERMITS = (topics.PERMITS.name, topics.PERMIT_REQUESTS.name)
 _FATES = (*Fate, Fate.UNANSWERED)  # the first as often as the others: faults are what it is about
 
 
 def setting(random: Random) -> Setting:
     slots = random.choice((1, 2, 2, 500))
+    skews = random.choice(_SKEWS), random.choice(_SKEWS)
     return Setting(
         limits=Limits(
             slots=slots,
@@ -60,9 +67,21 @@ def setting(random: Random) -> Setting:
         ),
         remembered=random.choice((3, 64)),
         markers=random.random() < 0.5,
-        skews=(random.choice(_SKEWS), random.choice(_SKEWS)),
+        skews=skews,
         can_tell=random.random() < 0.7,
         last_counters=random.random() < 0.2,
+        cells=_cells(random, max(skews) - min(skews)) if random.random() < 0.35 else None,
+    )
+
+
+def _cells(random: Random, spread: int) -> CellLimits:
+    return CellLimits(
+        default=Bounds(connects=random.choice((1, 2, NO_LIMIT)), sessions=random.choice((1, 1, 2))),
+        lead=random.choice((500, 2_000)),
+        within=random.choice((250, 5_000)),
+        spread=spread,
+        reconnect=random.choice((1_000, 10_000)),
+        waiting=random.choice((1, 5_000)),
     )
 
 
@@ -71,6 +90,8 @@ def move(random: Random, world: World) -> Move:
     if world.asked and random.random() < 0.08:
         device, number = random.choice(world.asked[-4:])
         return Ask(device, random.randrange(20, 30), CANCEL, other=number)
+    if world.has_cells and random.random() < 0.5:
+        return _cell(random, world)
     kinds: dict[Callable[[Random], Move], int] = {_ask: 5, _time: 4, _decide: 8, _take: 4, _fault: 2, _calm: 1}
     if world.at_work:
         kinds[_work] = 8
@@ -100,12 +121,34 @@ def _ask(random: Random) -> Move:
     )
 
 
-def _time(random: Random) -> Move:
+def _cell(random: Random, world: World) -> Move:
+    """What happens in cells, and between them and devices; and that many want to be called, so that cells are full."""
+    partition = random.randrange(PARTITIONS)
+    match random.randrange(24):
+        case 0:
+            return TakeOver(partition, random.choice(_SKEWS), cells=True)
+        case 1 | 2 | 3 if world.unheard:
+            return Forget(*random.choice(world.unheard))
+        case 3 | 4 | 5:
+            return Echo(partition, random.choice(_PERMITS), random.randrange(6))
+        case 6 | 7:
+            return replace(_time(random), cells=True)
+        case 8 | 9 | 10 | 11:
+            return replace(_decide(random), cells=True)
+        case 12 | 13 | 14 if world.at_work:
+            return Work(random.randrange(8), *random.choice(_BEGUN))
+        case chance if chance < 18:
+            return Calm(1, idle=True)
+        case _:
+            return Ask(random.randrange(DEVICES), random.randrange(8), random.choice((0, READ, BUNDLE)))
+
+
+def _time(random: Random) -> Time:
     partition = random.randrange(PARTITIONS)
     return Time(partition, random.random() < 0.3, random.random() < 0.2, random.randrange(100))
 
 
-def _decide(random: Random) -> Move:
+def _decide(random: Random) -> Decide:
     crash = random.choice(tuple(Crash)) if random.random() < 0.25 else Crash.NOWHERE
     return Decide(random.randrange(PARTITIONS), random.choice((1, 2, 100)), random.randrange(4), crash)
 

@@ -7,7 +7,7 @@ A failure prints its story as moves: it belongs into STORIES, so that it stays m
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import hypothesis
@@ -63,6 +63,7 @@ taken = set[Transition]()
 def test_no_story_breaks_a_promise(seed: int) -> None:
     promises = invent(seed).promises
     seen.update(promises.seen)
+    seen.update({f"permits {what}": count for what, count in asdict(promises.permits).items()})
     taken.update(promises.transitions)
 
 
@@ -74,6 +75,7 @@ def test_the_stories_reach_what_matters() -> None:
     assert outcomes <= {what.partition(" ")[2] for what in seen}
     assert {f"Bundle {what}" for what in ("Successful", "Cancelled", "Error")} <= seen.keys()
     assert {"JobTaken", "JobRefused", "CommandReturned", "GetActualMeterReadsGas Successful"} <= seen.keys()
+    assert seen["PermitTaken"] > 200 and seen["PermitDeclined"] > 5 and seen["permits refused"] > 20
     assert seen["JobLost"] > 50 and seen["CommandDoubted"] > 10 and seen["CommandRepeated"] > 100
 
 

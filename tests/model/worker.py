@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
+from connectors.dlms.admission import Admission, Lapsed
 from operations import Operation, build_request, bundle, catalogue, clear_alarm_register, synchronize_time
+from operations._errors import Unreachable
 from schemas import codec
 from schemas.records import CommandEnded, DeviceRegistered, Ended, Fault, Job, JobAttempting, JobCommand, JobEnded
 from tests.model.meter import Meter, action_name
@@ -61,6 +63,7 @@ class Touch(Enum):
 
 Step = Touch | Announce | Tell
 Run = Generator[Step, Fate, None]
+Connecting = Generator[Step, Fate, Fate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,12 @@ class Carrying:
         self.job, self.partition, self.worker = job, partition, worker
         self._meter, self._clock = meter, clock
         self._counter, self._floor = job.counter_from, None  # type: int, int | None
-        self._reached = self._open = self._over = self._never_open = False
+        self._reached = self._open = self._over = False
+        self._admission = Admission(job.permit)
+        self._never_open: tuple[Ended, Fault] | None = None
+        self._lapsed = False
+        self.wakes = 0  # by the worker's clock: until then it waits for the time of its next connection
+        self.connected = False
         self._steps = self._run()
         self.step: Step | None = next(self._steps)
 
@@ -96,7 +104,8 @@ class Carrying:
         ended = []
         for command in self.job.commands:
             ended.append((yield from self._command(command)))
-        now = self._clock.worker_time(self.worker)
+        self.connected = False  # it hangs up before it tells
+        now = self._now
         job = self.job
         yield Tell(
             JobEnded(
@@ -109,8 +118,13 @@ class Carrying:
                 counter_next=self._counter,
                 counter_floor=self._floor,
                 commands=tuple(ended),
+                lapsed=self._lapsed,
             )
         )
+
+    @property
+    def _now(self) -> int:
+        return int(self._clock.worker_time(self.worker))
 
     def _command(self, command: JobCommand) -> Generator[Step, Fate, CommandEnded]:
         name, operation = command.correlation_id, catalogue()[command.operation]
@@ -128,15 +142,14 @@ class Carrying:
         return (yield from self._alone(asked, command.verify))
 
     def _alone(self, asked: "_Asked", look: bool) -> Generator[Step, Fate, CommandEnded]:
-        if self._never_open:
-            return CommandEnded(asked.name, Ended.RETRIABLE, SILENT)
-        if self._over or self._late():
+        if self._never_open is not None:
+            return CommandEnded(asked.name, *self._never_open)
+        if self._over or self.late:
             return CommandEnded(asked.name, Ended.NOT_STARTED)
         if not self._open:
-            failure = yield from self._associate()
-            if failure is not None:
-                self._never_open = True
-                return CommandEnded(asked.name, Ended.RETRIABLE, failure)
+            self._never_open = yield from self._associate()
+            if self._never_open is not None:
+                return CommandEnded(asked.name, *self._never_open)
         return (yield from self._look(asked) if look else self._converse(asked))
 
     def _bundle(self, command: JobCommand) -> Generator[Step, Fate, CommandEnded]:
@@ -166,8 +179,8 @@ class Carrying:
                     entries[place] = replace(entry, looked=True)
         pairs = list(zip(request.actions, entries, strict=True))
         left = any(bundle.not_done(entry) or bundle.in_doubt(action, entry) for action, entry in pairs)
-        if self._never_open and not obtained:
-            return CommandEnded(name, Ended.RETRIABLE, SILENT)
+        if self._never_open is not None and not obtained:
+            return CommandEnded(name, *self._never_open)
         if left and not tried:
             return CommandEnded(name, Ended.NOT_STARTED)
         result = None
@@ -175,36 +188,65 @@ class Carrying:
             result = codec.encode_result(bundle.NAME, bundle.Result(tuple(entries)))
         return CommandEnded(name, Ended.RETRIABLE if left else Ended.SUCCESSFUL, fault if left else None, result=result)
 
-    def _associate(self) -> Generator[Step, Fate, Fault | None]:
-        fate = yield Touch.OPEN
-        if self._late() or not self._meter.answers or fate is Fate.LOST:
-            return SILENT
+    def _associate(self) -> Generator[Step, Fate, tuple[Ended, Fault] | None]:
+        """How a command ends that needed it; None when the association stands."""
+        try:
+            return (yield from self._opened())
+        except Lapsed as lapsed:
+            self._lapsed = True
+            return Ended.NOT_STARTED, lapsed.fault()
+        except Unreachable as error:
+            return Ended.RETRIABLE, error.fault()
+
+    def _opened(self) -> Generator[Step, Fate, tuple[Ended, Fault] | None]:
+        """Raises what `Admission` raises."""
+        cut = Ended.RETRIABLE, CUT
+        fate = yield from self._connect()
+        if self.late or not self._meter.answers or fate is Fate.LOST:
+            return Ended.RETRIABLE, SILENT
         if self._counter < self._meter.expects:
             if self._counter > self.job.counter_to:
-                return CUT
+                return cut
             self._frame()
             self._reached, self._floor = True, self._meter.expects
             if self._floor > self.job.counter_to:
-                return CUT
+                return cut
+            if self._admission.bounded:  # once more to read the counter, and once to use it
+                self.connected = False
+                yield from self._connect()
+                self.connected = False
+                fate = yield from self._connect()
+                if self.late or not self._meter.answers or fate is Fate.LOST:
+                    return cut
             self._counter = self._floor
         if not all(self._frame() for _ in range(OPENING)):
-            return CUT
+            return cut
         self._open = True
         if fate is Fate.UNANSWERED:
-            return CUT
+            return cut
         self._reached = True
         return None
+
+    def _connect(self) -> Connecting:
+        """Opens a connection, when the permit says. Raises what `Admission` raises."""
+        fate = yield Touch.OPEN
+        while wait := self._admission.wait(self._now):
+            self.wakes = self._now + wait
+            fate = yield Touch.OPEN
+        if not self.late:
+            self._clock.connect(self)
+            self.connected = True
+        return fate
 
     def _converse(self, asked: "_Asked") -> Generator[Step, Fate, CommandEnded]:
         name, operation = asked.name, asked.operation
         if not operation.repeatable:
-            now = self._clock.worker_time(self.worker)
-            fate = yield Announce(JobAttempting(self.job.device_id, self.job.number, name, now, asked.action))
+            fate = yield Announce(JobAttempting(self.job.device_id, self.job.number, name, self._now, asked.action))
             if fate in (Fate.LOST, Fate.UNANSWERED, Fate.LATE):
                 return CommandEnded(name, Ended.RETRIABLE, CUT)
         fate = yield Touch.SEND
         self._over = True  # until it went well
-        if self._late():
+        if self.late:
             return CommandEnded(name, Ended.RETRIABLE, CUT)
         if self._counter > self.job.counter_to:
             return CommandEnded(name, Ended.RETRIABLE, CUT)
@@ -225,7 +267,7 @@ class Carrying:
         name = asked.name
         fate = yield Touch.SEND
         self._over = True
-        if self._late() or self._counter > self.job.counter_to or not self._frame() or not self._meter.answers:
+        if self.late or self._counter > self.job.counter_to or not self._frame() or not self._meter.answers:
             return CommandEnded(name, Ended.RETRIABLE, CUT)
         if fate in (Fate.LOST, Fate.UNANSWERED):
             return CommandEnded(name, Ended.RETRIABLE, CUT)
@@ -244,8 +286,10 @@ class Carrying:
         counter, self._counter = self._counter, self._counter + 1
         return self._meter.frame(self.job.number, counter)
 
-    def _late(self) -> bool:
-        return bool(self._clock.worker_time(self.worker) > self.job.deadline)
+    @property
+    def late(self) -> bool:
+        """Whether the job's deadline has passed: no frame leaves any more, and the worker hangs up."""
+        return self._now > self.job.deadline
 
     def _facts(self, operation: str) -> tuple[DeviceRegistered, ...]:
         if operation != "AddDevice":
