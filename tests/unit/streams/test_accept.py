@@ -248,6 +248,7 @@ class TestTheSameIdAgain:
         assert response.fault is not None and response.fault.field == "created_at"
         sent = world.batch(command(1000, created_at=NOON + 1))
         assert responses(sent) == [] and len(jobs(sent)) == 1
+        assert responses(world.batch(command(998, created_at=NOON))) == [], "not before the oldest one was settled"
 
 
 class TestBytesNobodyCanRead:

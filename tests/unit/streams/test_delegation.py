@@ -373,6 +373,14 @@ class TestTime:
         assert job.commands[0].attempt == 1
         assert here.device(GATEWAY).queue[0].received_at == NOON
 
+    def test_a_gateway_that_begins_in_the_last_moment_is_heard_before_its_meter_gives_up(self) -> None:
+        """Its longest job, judged after that one's grace; and the answer has a grace to arrive."""
+        here = net()
+        here.batch(GAS, read_gas(1))
+        begun = NOON + LIMITS.delegation
+        judged = begun + LIMITS.connect + 1_000 * LIMITS.seconds_a_job + LIMITS.grace
+        assert lease_end(here.device(GAS), LIMITS) == judged + LIMITS.grace
+
     def test_what_expires_after_it_was_given_back_is_told_its_own_time(self) -> None:
         """Not that until which the gateway would have begun it."""
         here = net(limits=replace(LIMITS, slots=1, silent_slots=1))

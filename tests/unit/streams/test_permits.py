@@ -22,7 +22,8 @@ from schemas.records import (
 from streams.cell.limits import CellLimits
 from streams.device.events import PermitDeclined, PermitPostponed
 from streams.device.limits import Limits
-from streams.device.state import Device
+from streams.device.permits import usable
+from streams.device.state import Claim, Device
 from streams.keeper import Outgoing, Received
 from tests.unit.streams.world import (
     DEVICE,
@@ -204,6 +205,19 @@ def test_a_permit_of_a_lost_job_comes_back_and_the_next_attempt_asks_for_more_co
     (again,) = said(world.batch(tick(lost + MINUTE)))
     assert isinstance(again, PermitAsked) and (again.number, again.connections) == (2, 3)
     assert asked.connections == 1
+
+
+def test_one_attempt_alone_may_put_the_counter_right() -> None:
+    """Who bypasses retries has no next attempt that could ask for more connections."""
+    assert asking(World(LIMITS).holding(celled()), command(1, bypass_retry=True), tick(NOON)).connections == 3
+    assert asking(World(LIMITS).holding(celled()), command(1), tick(NOON)).connections == 1
+
+
+def test_a_permit_outlives_the_deadline_and_grace_of_its_job() -> None:
+    deadline = NOON + MINUTE
+    lasting = Permit(CELL, 1, (NOON,), 250, deadline + LIMITS.grace)
+    device = celled(claim=Claim(1, CELL, 4, NOON, lasting))
+    assert usable(device, deadline, LIMITS) and not usable(device, deadline + 1, LIMITS)
 
 
 LAPSED = Fault(233, "LAPSED", "METERLOG", "the permit of the cell lapsed before the worker had the job")
