@@ -9,7 +9,7 @@ from streams.device.dispatch import Index, next_job, priority
 from streams.device.events import JobDispatched
 from streams.device.leases import NEVER
 from streams.device.limits import Limits
-from streams.device.state import Device, Pending
+from streams.device.state import LAST_COUNTER, Device, Pending
 from tests.unit.streams.world import MINUTE, NOON, World, command, ended, jobs, registered, tick, uid
 
 ONE = Limits(slots=1, silent_slots=1, retry_jitter=0.0)
@@ -52,6 +52,18 @@ def test_what_an_operation_may_take_can_be_cut_short() -> None:
     world.batch(command(1), command(2))
     (job,) = jobs(world.batch(tick(NOON)))
     assert job.deadline == NOON + limits.connect + 2 * 5_000
+
+
+def test_the_last_counter_is_given_away_and_none_beyond_it() -> None:
+    world = World().holding(registered())
+    world.batch(command(1))
+    (job,) = jobs(world.batch(tick(NOON)))
+    cost = job.counter_to - job.counter_from
+    for first, beyond in ((LAST_COUNTER - cost, 0), (LAST_COUNTER - cost + 1, 1)):
+        world = World().holding(replace(registered(), counter=first))
+        world.batch(command(1))
+        given = jobs(world.batch(tick(NOON)))
+        assert [each.counter_to for each in given] == [LAST_COUNTER] * (1 - beyond)
 
 
 def test_a_job_is_bounded_in_number_and_time() -> None:
