@@ -132,8 +132,8 @@ def _said_before(device: Device, message: CommandReceived, digest: bytes) -> Eve
         told = None if known.status is Status.SUCCESSFUL else faults.remembered(known.fault_code)
         return _repeated(message, known.status, told, known.attempts, known.settled_at)
     last = oldest(device.settled)
-    if last is not None and header.created_at < last.settled_at:
-        reason = f"{header.created_at} lies before what the device remembers, so it may be a repeat; send it anew"
+    if last is not None and header.created_at <= last.settled_at:
+        reason = f"{header.created_at} lies not after what the device remembers, so it may be a repeat; send it anew"
         return _refused(message, faults.invalid("created_at", reason))
     return None
 

@@ -145,11 +145,14 @@ def id_bytes(correlation_id: str) -> bytes:
 
 
 def remember(ring: bytes, outcome: Settled) -> bytes:
-    """The ring with one more outcome; the oldest falls out of a full one."""
+    """The ring with one more outcome; the oldest falls out of a full one. No time in it lies before an earlier one,
+    though topics come with times of their own: the oldest tells until when outcomes may have been forgotten.
+    """
+    last = _unpack(ring, len(ring) - _SETTLED.size).settled_at if ring else outcome.settled_at
     entry = _SETTLED.pack(
         outcome.correlation_id,
         outcome.digest,
-        outcome.settled_at,
+        max(outcome.settled_at, last),
         _STATUSES.index(outcome.status),
         outcome.fault_code & 0xFFFF,
         min(outcome.attempts, 255),

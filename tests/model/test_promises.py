@@ -28,6 +28,7 @@ from tests.model.moves import (
     BUNDLE,
     CANCEL,
     GAS,
+    Again,
     Ask,
     Calm,
     Crash,
@@ -107,6 +108,13 @@ def test_the_diagrams_show_nothing_that_never_happens() -> None:
 
 
 STORIES: dict[str, tuple[Setting, list[Move]]] = {
+    "a forgotten command sent again, created when the oldest that is remembered was settled": (
+        Setting(remembered=3),
+        [
+            *(Ask(5, 1, 5), Calm(2), Ask(5, 2, CANCEL, other=8), Decide(0, 1, 2)),
+            *(Ask(5, 3, CANCEL, other=8), Ask(5, 4, CANCEL, other=8), Again(8)),
+        ],
+    ),
     "a device is not silent because AddDevice calls no meter": (Setting(), []),
     "a Cancel whose time comes, of the AddDevice that it waits behind": (
         Setting(),
