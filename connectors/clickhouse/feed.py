@@ -77,9 +77,10 @@ class Feed:
         self._owned = {(each.topic, each.partition) for each in partitions}
         self._reached = dict.fromkeys(self._owned, -1)
         log.info("partitions assigned", count=len(partitions))
-        if self._waiting:
-            consumer.assign(partitions)
-            consumer.pause(partitions)
+        consumer.assign(partitions)
+        # librdkafka keeps a partition's pause across assignments: one that was lost while the feed stayed would come
+        # back paused, and never be read. So it is said either way.
+        (consumer.pause if self._waiting else consumer.resume)(partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._parted = time.monotonic()

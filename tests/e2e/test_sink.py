@@ -254,6 +254,35 @@ def test_a_broker_away_is_said_and_waited_for(clickhouse: Any, tmp_path: Path) -
         broker.stop()
 
 
+def test_a_partition_that_was_lost_while_the_feed_stayed_is_read_when_it_comes_back(
+    make_topics: Topics, kafka: str
+) -> None:
+    topic = make_topics("profiles", partitions=2)["profiles"]
+    feed = Feed(kafka, [topic], topic)
+    read: set[int | None] = set()
+
+    def owns(count: int) -> bool:
+        read.update(message.partition() for message in feed.take(1, 0.2, 1))
+        return len(feed.reached()) == count
+
+    def other_joins() -> bool:
+        feed.stay(0.2)
+        other.take(1, 0.2, 1)
+        return other.joined
+
+    until(lambda: owns(2))
+    other = Feed(kafka, [topic], topic)
+    until(other_joins)
+    other.close()
+    until(lambda: owns(2))
+    producer = Producer({"bootstrap.servers": kafka})
+    for partition in (0, 1):
+        producer.produce(topic, b"a record", partition=partition)
+    assert producer.flush(30) == 0
+    until(lambda: owns(2) and read == {0, 1})
+    feed.close()
+
+
 def test_told_to_end_while_a_commit_waits_for_a_dead_broker_the_feed_ends(tmp_path: Path) -> None:
     broker = Kafka(tmp_path, tmp_path / "logs", heap_mb=256)
     try:
