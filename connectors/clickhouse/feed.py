@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from connectors.clickhouse import meters, overtaken
 from connectors.clickhouse.batch import Batch, Partition
+from roles.membership import take_over
 from roles.steps import passing
 from roles.stuck import Broker, Standstill, Waiting, not_let_in
 from schemas import headers
@@ -77,10 +78,7 @@ class Feed:
         self._owned = {(each.topic, each.partition) for each in partitions}
         self._reached = dict.fromkeys(self._owned, -1)
         log.info("partitions assigned", count=len(partitions))
-        consumer.assign(partitions)
-        # librdkafka keeps a partition's pause across assignments: one that was lost while the feed stayed would come
-        # back paused, and never be read. So it is said either way.
-        (consumer.pause if self._waiting else consumer.resume)(partitions)
+        take_over(consumer, partitions, paused=self._waiting)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._parted = time.monotonic()

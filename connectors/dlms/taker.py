@@ -21,6 +21,7 @@ import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
+from roles.membership import take_over
 from roles.steps import passing
 from roles.stuck import Standstill, not_let_in
 from schemas.records import Job
@@ -278,10 +279,7 @@ class Taker:
         self._reached.clear()
         self._ends.forget()
         self._behind_since = 0.0
-        consumer.assign(partitions)
-        # librdkafka keeps a partition's pause across assignments: one that was paused when it was lost would come back
-        # paused, and never be read. So it is said either way.
-        (consumer.pause if self._paused else consumer.resume)(partitions)
+        take_over(consumer, partitions, paused=self._paused)
         self._parted = None
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

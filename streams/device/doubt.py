@@ -29,7 +29,7 @@ from streams.device.events import (
 )
 from streams.device.leases import repeatable
 from streams.device.limits import Limits
-from streams.device.outcome import again, back_off, settled
+from streams.device.outcome import again, next_try, settled
 from streams.device.state import Device, Pending
 
 
@@ -57,7 +57,7 @@ def doubted(
 ) -> CommandDoubted | CommandSettled | CommandReturned:
     """After an attempt of which nobody knows whether it was carried out."""
     attempts = held.attempts + 1
-    not_before = message.at + back_off(held.correlation_id, 0, message.seed, limits)
+    not_before = next_try(held, 0, message, limits)
     if not _verifiable(held) or _too_late(held, not_before):
         return settled(held, Status.UNKNOWN, fault, message.at, attempts=attempts)
     return CommandDoubted(held.correlation_id, not_before, attempts, fault)
@@ -70,7 +70,7 @@ def looked(
     limits: Limits,
     rest: int | None = None,
 ) -> list[Event]:
-    """After a job that was to look for a command in doubt. `rest`: as in `outcome.again`."""
+    """After a job that was to look for a command in doubt. `rest`: as in `next_try`."""
     match outcome.ended:
         case Ended.SUCCESSFUL:
             return [settled(held, Status.SUCCESSFUL, None, message.at, large_result=outcome.large_result)]
@@ -97,8 +97,7 @@ def look_again(
 ) -> VerifyPostponed | CommandSettled | CommandReturned:
     """Another look, unless that was the last one or the next would come too late."""
     looks = held.looks + tried
-    wait = rest if rest is not None else back_off(held.correlation_id, held.looks, message.seed, limits)
-    not_before = message.at + wait
+    not_before = next_try(held, held.looks, message, limits, rest)
     last = tried and (held.bypass_retry or looks >= limits.attempts)
     if last or _too_late(held, not_before):
         return settled(held, Status.UNKNOWN, fault, message.at)

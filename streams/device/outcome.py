@@ -86,26 +86,29 @@ def again(
 ) -> CommandPostponed | CommandSettled | CommandReturned:
     """Back in the queue for another attempt, unless that was the last one, another is not wanted, or too late.
 
-    A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it. `rest`: how
-    long it waits, ms; None: the back-off.
+    A command that was not tried has had no attempt, so `bypass_retry` and the bound do not speak of it. `rest`: as in
+    `next_try`.
     """
     at, attempts = message.at, held.attempts + tried
     if tried and (held.bypass_retry or attempts >= limits.attempts):
         return settled(held, Status.ERROR, fault, at, attempts=attempts)
     if held.cancelled_by is not None:
         return settled(held, Status.CANCELLED, faults.cancelled(held.cancelled_by, fault), at, attempts=attempts)
-    wait = rest if rest is not None else back_off(held.correlation_id, held.attempts, message.seed, limits)
-    not_before = at + wait
+    not_before = next_try(held, held.attempts, message, limits, rest)
     if held.expires_at is not None and not_before >= held.expires_at:
         return settled(held, Status.EXPIRED, faults.too_late(held.expires_at, fault), at, attempts=attempts)
     return CommandPostponed(held.correlation_id, not_before, attempts, fault, held.kept)
 
 
-def back_off(correlation_id: str, tries: int, seed: int, limits: Limits) -> int:
-    """30 s x 2^tries, spread by the tick's seed so that a street that failed together does not return together."""
+def next_try(held: Pending, tries: int, message: Judged, limits: Limits, rest: int | None = None) -> int:
+    """When a command may be tried, or looked for, again: after `rest`, ms, when it is given, else after the back-off of
+    30 s x 2^tries, spread by the message's seed so that a street that failed together does not return together.
+    """
+    if rest is not None:
+        return message.at + rest
     delay = limits.retry_delay << min(tries, 10)
-    spread = crc32(correlation_id.encode(), seed & 0xFFFF_FFFF) / 0xFFFF_FFFF * 2 - 1
-    return delay + int(delay * limits.retry_jitter * spread)
+    spread = crc32(held.correlation_id.encode(), message.seed & 0xFFFF_FFFF) / 0xFFFF_FFFF * 2 - 1
+    return message.at + delay + int(delay * limits.retry_jitter * spread)
 
 
 def orphans(device: Device, events: Iterable[Event], registration: Registration | None, at: int) -> list[Event]:

@@ -7,12 +7,10 @@ the client's own `max.poll.interval.ms` both members would be out for five minut
 import asyncio
 import struct
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
 import pytest
-from confluent_kafka import Message
 
 from connectors.clickhouse.feed import REJOIN_MS as FEED_MS
 from connectors.clickhouse.feed import Feed
@@ -21,6 +19,7 @@ from connectors.dlms.taker import Taker
 from infra.embedded.kafka import Kafka
 from infra.embedded.ports import LOOPBACK, free_port
 from tests.e2e.test_sink import topics_on
+from tests.simulator.test_taker import taking
 
 JOIN_GROUP: Final = 11  # API key
 SLACK_SECONDS: Final = 20.0
@@ -78,19 +77,12 @@ def test_who_is_forgotten_asks_again(tmp_path: Path) -> None:
 
 
 async def _forgotten(broker: Behind) -> None:
-    between = Forgetful(broker, b"workers", b"sinks")
+    between = Forgetful(broker, b"jobs", b"sinks")
     async with await asyncio.start_server(between.serve, LOOPBACK, broker.front):
         front = f"{LOOPBACK}:{broker.front}"
         try:
             await asyncio.to_thread(_start, broker)
-            taker = Taker(
-                {"bootstrap.servers": front, "group.id": "workers"},
-                "jobs",
-                loop=asyncio.get_running_loop(),
-                free=lambda: 10,
-                read=_no_job,
-                take=lambda _: None,
-            )
+            taker = taking(front, "jobs", Taker)
             taker.start()
             feed = Feed(front, ["reads"], "sinks")
             try:
@@ -116,9 +108,3 @@ async def _until(holds: Callable[[], bool], seconds: float, feed: Feed) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.to_thread(feed.take, 1, 0.2, 1)
-
-
-def _no_job(_: Message) -> Future[None]:
-    aside: Future[None] = Future()
-    aside.set_result(None)
-    return aside

@@ -33,7 +33,7 @@ def _nothing(_: Message) -> Future[None]:
     return aside
 
 
-def _taking(kafka: str, topic: str, kind: type[T]) -> T:
+def taking(kafka: str, topic: str, kind: type[T]) -> T:
     """On the running loop, in a group called as its topic."""
     return kind(
         {"bootstrap.servers": kafka, "group.id": topic},
@@ -54,7 +54,7 @@ async def _until(holds: Callable[[], bool], seconds: float) -> bool:
 
 async def _readiness(kafka: str, topic: str, forgets: bool) -> tuple[bool, bool]:
     """Ready while the topic is empty; ready some time after a record came."""
-    taker = _taking(kafka, topic, Forgetful)
+    taker = taking(kafka, topic, Forgetful)
     taker.forgets = forgets
     taker.start()
     try:
@@ -83,7 +83,7 @@ def test_who_is_left_out_of_the_group_stands_still(make_topics: Callable[..., di
 
     async def play() -> None:
         topic = make_topics("jobs")["jobs"]
-        taker = _taking(kafka, topic, Taker)
+        taker = taking(kafka, topic, Taker)
         assert (found := taker.standstill()) is not None and found.what == NOT_LET_IN
         assert found.least == JOIN_SECONDS, "a group takes its time to gather"
         taker.start()
